@@ -1,0 +1,96 @@
+"""A hit: one fetch of a pixel, an image, a link or an attachment by whatever fetched it."""
+
+import ipaddress
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import IntEnum
+
+type Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+
+class Kind(IntEnum):
+    """What was fetched; the first three are Dataverse's ``interaction_type``, images count as opens."""
+
+    OPEN = 0
+    LINK = 1
+    ATTACHMENT = 2
+    IMAGE = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """One fetch, as it was received.
+
+    `id` is the writer (16 hex digits, random per process start) and its sequence: the hit's identity wherever it is
+    written again. `at` is milliseconds since the epoch, `headers` has lower-case names.
+    """
+
+    id: str
+    kind: Kind
+    item: int
+    at: int
+    method: str
+    address: str
+    headers: Mapping[str, str]
+    query: str
+
+
+MAX_HEADERS = 40
+MAX_HEADER_LENGTH = 512
+
+_FORGOTTEN = frozenset({
+    "authorization", "connection", "cookie", "host", "keep-alive", "proxy-authorization", "te", "trailer",
+    "transfer-encoding", "upgrade", "content-length", "x-forwarded-for", "x-forwarded-proto", "x-forwarded-host",
+    "x-original-url", "x-waws-unencoded-url", "x-client-ip", "x-client-port", "x-arr-log-id", "x-arr-ssl",
+    "x-site-deployment-id", "was-default-hostname", "client-ip", "disguised-host", "max-forwards", "x-appservice-proto",
+    "x-forwarded-tlsversion",
+})  # fmt: skip
+"""Hop-by-hop headers, the front end's own, and what must never be kept."""
+
+
+def kept_headers(headers: Mapping[str, str]) -> dict[str, str]:
+    """Return the headers that labelling may look at: lower-case names, bounded in number and length."""
+    kept: dict[str, str] = {}
+    for name, value in headers.items():
+        lower = name.lower()
+        if lower not in _FORGOTTEN:
+            kept[lower[:64]] = value[:MAX_HEADER_LENGTH]
+            if len(kept) == MAX_HEADERS:
+                break
+    return kept
+
+
+def client_address(forwarded_for: str, trusted: Sequence[Network]) -> str:
+    """Return the client's address from ``X-Forwarded-For``, or "" where it does not name one.
+
+    The front end appends the peer it saw, so the list is walked from the right past the proxies in `trusted`, and
+    nothing further left is believed. An entry may carry a port (``203.0.113.9:4711``, ``[2001:db8::1]:4711``).
+
+    >>> client_address("198.51.100.7, 203.0.113.9:4711", ())
+    '203.0.113.9'
+    >>> client_address("198.51.100.7, 127.0.0.1:80", (ipaddress.ip_network("127.0.0.0/8"),))
+    '198.51.100.7'
+    """
+    found = ""
+    for entry in reversed(forwarded_for.split(",")):
+        address = _parse_address(entry.strip())
+        if address is None:
+            break
+        found = str(address)
+        if not any(address in network for network in trusted):
+            break
+    return found
+
+
+def _parse_address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    if text.startswith("["):
+        text = text[1:].partition("]")[0]
+    elif text.count(":") == 1:
+        text = text.partition(":")[0]
+    try:
+        address = ipaddress.ip_address(text)
+    except ValueError:
+        return None
+    if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is not None:
+        return address.ipv4_mapped
+    return address

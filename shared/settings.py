@@ -1,0 +1,145 @@
+"""The app settings: everything that an operator or a local run may set, read once from the environment.
+
+On Azure they are application settings, locally ``local.settings.json``; both reach Python as environment variables.
+"""
+
+import base64
+import binascii
+import ipaddress
+import os
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+type Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+
+class SettingError(ValueError):
+    """An app setting is missing or malformed; the message names it and says what would be right."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """The settings of one process. Times are seconds, sizes are bytes."""
+
+    storage: str
+    """Connection string of the deployment's storage account; empty where an identity is used."""
+    storage_account: str
+    """Name of the deployment's storage account where an identity is used."""
+    identity_client_id: str
+    """Client id of the user-assigned identity; empty for the system-assigned one."""
+    base_url: str
+    """Where recipients reach this deployment: scheme, host and port, without a trailing slash."""
+    token_secrets: Mapping[int, bytes]
+    """Every secret that signed links may name, by key id (0-255)."""
+    token_key: int
+    """The key id that new links are signed with."""
+    trusted_proxies: tuple[Network, ...]
+    """The peers whose ``X-Forwarded-For`` entries are believed."""
+    spool_directory: Path
+    spool_limit: int
+    answer_budget: float
+    """How long a recipient's request waits for its hit to be committed before the hit is spooled instead."""
+    microsoft365_url: str
+    """Base of the Microsoft 365 stand-in; empty for the real Microsoft Graph and Entra ID."""
+    azure_client_id: str
+    azure_client_secret: str
+    """The app registration for Graph outside Azure; on Azure the managed identity serves and both are empty."""
+    web_api_audience: tuple[str, ...]
+    """What a bearer token's ``aud`` may say: the application ID URI and its client id."""
+    claim_seconds: float
+    """How long a delivery claim lasts without being renewed."""
+
+    @property
+    def graph_url(self) -> str:
+        """Base of Microsoft Graph v1.0."""
+        return f"{self.microsoft365_url or 'https://graph.microsoft.com'}/v1.0"
+
+    @property
+    def authority_url(self) -> str:
+        """Base of the Entra ID endpoints."""
+        return self.microsoft365_url or "https://login.microsoftonline.com"
+
+
+def read_settings(environment: Mapping[str, str]) -> Settings:
+    """Return the settings that `environment` holds; raise `SettingError` naming the one that is wrong."""
+    storage = environment.get("AzureWebJobsStorage", "")
+    account = environment.get("AzureWebJobsStorage__accountName", "")
+    if not storage and not account:
+        raise SettingError(
+            "AzureWebJobsStorage is not set: give a connection string, or AzureWebJobsStorage__accountName"
+        )
+    secrets = _secrets(environment.get("TOKEN_SECRETS", ""))
+    return Settings(
+        storage=storage,
+        storage_account=account,
+        identity_client_id=environment.get("AzureWebJobsStorage__clientId", ""),
+        base_url=_url(environment, "BASE_URL"),
+        token_secrets=secrets,
+        token_key=_token_key(environment.get("TOKEN_KEY", ""), secrets),
+        trusted_proxies=_networks(environment.get("TRUSTED_PROXIES", "")),
+        spool_directory=Path(environment.get("SPOOL_DIR") or Path(tempfile.gettempdir()) / "email-engagement-spool"),
+        spool_limit=int(_number(environment, "SPOOL_MAX_BYTES", 256 * 1024 * 1024)),
+        answer_budget=_number(environment, "ANSWER_BUDGET_SECONDS", 0.15),
+        microsoft365_url=environment.get("MICROSOFT365_URL", "").rstrip("/"),
+        azure_client_id=environment.get("AZURE_CLIENT_ID", ""),
+        azure_client_secret=environment.get("AZURE_CLIENT_SECRET", ""),
+        web_api_audience=tuple(filter(None, (a.strip() for a in environment.get("WEB_API_AUDIENCE", "").split(",")))),
+        claim_seconds=_number(environment, "DELIVERY_CLAIM_SECONDS", 300),
+    )
+
+
+@cache
+def settings() -> Settings:
+    """Return this process's settings, read at the first call."""
+    return read_settings(os.environ)
+
+
+def _secrets(text: str) -> dict[int, bytes]:
+    """Parse ``id:base64,id:base64``; each secret at least 32 bytes."""
+    secrets: dict[int, bytes] = {}
+    for entry in filter(None, (part.strip() for part in text.split(","))):
+        key, _, value = entry.partition(":")
+        try:
+            secret = base64.b64decode(value, validate=True)
+        except binascii.Error:
+            secret = b""
+        if not key.isascii() or not key.isdigit() or int(key) > 255 or len(secret) < 32:
+            raise SettingError(
+                "TOKEN_SECRETS must be id:secret,... with ids 0-255 and secrets of 32 bytes or more in base64"
+            )
+        secrets[int(key)] = secret
+    if not secrets:
+        raise SettingError("TOKEN_SECRETS is not set: links cannot be signed; give 1:<32 random bytes in base64>")
+    return secrets
+
+
+def _token_key(text: str, secrets: Mapping[int, bytes]) -> int:
+    if not text and len(secrets) == 1:
+        return next(iter(secrets))
+    if not text.isdigit() or int(text) not in secrets:
+        raise SettingError("TOKEN_KEY must name one of the ids in TOKEN_SECRETS")
+    return int(text)
+
+
+def _networks(text: str) -> tuple[Network, ...]:
+    try:
+        return tuple(ipaddress.ip_network(part.strip()) for part in text.split(",") if part.strip())
+    except ValueError as error:
+        raise SettingError(f"TRUSTED_PROXIES must be a list of networks such as 10.0.0.0/8: {error}") from None
+
+
+def _url(environment: Mapping[str, str], name: str) -> str:
+    value = environment.get(name, "").rstrip("/")
+    if not value.startswith(("http://", "https://")):
+        raise SettingError(f"{name} must be the address that recipients reach, such as https://mail.example.com")
+    return value
+
+
+def _number(environment: Mapping[str, str], name: str, default: float) -> float:
+    try:
+        return float(environment.get(name) or default)
+    except ValueError:
+        raise SettingError(f"{name} must be a number") from None

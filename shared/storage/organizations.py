@@ -1,0 +1,142 @@
+"""The registry of organizations, in the deployment's own account: one row each, kept in memory for half a minute."""
+
+import re
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import orjson
+
+from shared.storage.account import Account, account_of, host_account
+from shared.storage.tables import Entity, Operation, Tables, literal
+
+TABLE = "Organizations"
+RESERVED_NAMES = frozenset({"health", "admin", "runtime", "local"})
+
+_NAME = re.compile(r"[a-z][a-z0-9]{2,30}")
+_KEPT_SECONDS = 30.0
+
+BLOCKED_ATTACHMENTS = (
+    "ade;adp;app;asa;asax;ascx;ashx;asmx;asp;aspx;bas;bat;chm;cmd;com;config;cpl;crt;csh;dll;exe;hlp;hta;htr;htw;ida;idc;"
+    "idq;inf;ins;isp;its;jar;js;jse;ksh;lnk;mad;maf;mag;mam;maq;mar;mas;mat;mau;mav;maw;mda;mdb;mde;mdt;mdw;mdz;msc;msh;"
+    "msh1;msh1xml;msh2;msh2xml;mshxml;msi;msp;mst;ops;pcd;pif;prf;prg;printer;pst;reg;rem;scf;scr;sct;shb;shs;shtm;shtml;"
+    "soap;stm;svg;tmp;url;vb;vbe;vbs;vsmacros;vss;vst;vsw;ws;wsc;wsf;wsh"
+)
+"""File name extensions that may not be attached, as a new Dataverse organization has them."""
+
+DEFAULT_SETTINGS: Mapping[str, Any] = {
+    "isemailmonitoringallowed": True,
+    "isactioncardenabled": True,
+    "isonedriveenabled": True,
+    "allowunresolvedpartiesonemailsend": True,
+    "maxuploadfilesize": 131_072 * 1024,
+    "blockedattachments": BLOCKED_ATTACHMENTS,
+    "untouched_domains": [],
+    "attachment_drive": "",
+    "message_size_limit": 35 * 1024 * 1024,
+}
+"""Settings by name. The first ones are columns of Dataverse's ``organization``; sizes are bytes; `attachment_drive` is
+the address of the user whose OneDrive holds followed files, empty for the sender's own."""
+
+
+@dataclass(frozen=True, slots=True)
+class Organization:
+    """A tenant of this deployment and where its data is."""
+
+    name: str
+    id: str
+    tenant: str
+    settings: Mapping[str, Any] = field(default_factory=lambda: DEFAULT_SETTINGS)
+
+    @property
+    def account(self) -> Account:
+        """The storage account that holds this organization's data."""
+        return account_of(self.name)
+
+    @property
+    def tables(self) -> Tables:
+        """The tables of that account."""
+        return Tables(self.account)
+
+    @property
+    def emails(self) -> str:
+        """Table: one partition is one email (see `shared.storage.emails`)."""
+        return f"{self.name}Emails"
+
+    @property
+    def records(self) -> str:
+        """Table: every other record, by table name and id (see `shared.storage.records`)."""
+        return f"{self.name}Records"
+
+    @property
+    def lists(self) -> str:
+        """Table: index rows."""
+        return f"{self.name}Lists"
+
+    @property
+    def journal(self) -> str:
+        """Table: raw hits, for seconds."""
+        return journal_table(self.name)
+
+    @property
+    def container(self) -> str:
+        """Blob container: bodies, images, attachments waiting to be sent."""
+        return self.name
+
+
+def journal_table(organization: str) -> str:
+    """Return the name of an organization's journal; all that the recipients' path needs to know of one."""
+    return f"{organization}Journal"
+
+
+def is_valid_name(name: str) -> bool:
+    """Return whether an organization may be called this: names become tables, containers and routes."""
+    return _NAME.fullmatch(name) is not None and name not in RESERVED_NAMES
+
+
+_kept: dict[str, tuple[float, Organization | None]] = {}
+
+
+async def find_organization(name: str) -> Organization | None:
+    """Return the organization of this name, or None; the answer may be half a minute old."""
+    now = time.monotonic()
+    kept = _kept.get(name)
+    if kept is not None and kept[0] > now:
+        return kept[1]
+    if not is_valid_name(name):
+        return None
+    row = await Tables(host_account()).get(TABLE, "organization", name)
+    found = _organization(row) if row is not None and not row.get("removed") else None
+    if len(_kept) > 10_000:
+        _kept.clear()
+    _kept[name] = (now + _KEPT_SECONDS, found)
+    return found
+
+
+async def list_organizations() -> list[Organization]:
+    """Return every organization that has not been removed, by name."""
+    rows = await Tables(host_account()).query_all(TABLE, f"PartitionKey eq {literal('organization')}")
+    return [_organization(row) for row in rows if not row.get("removed")]
+
+
+async def save_organization(organization: Organization) -> None:
+    """Write an organization's row; other processes see it within half a minute."""
+    row = {
+        "PartitionKey": "organization",
+        "RowKey": organization.name,
+        "id": organization.id,
+        "tenant": organization.tenant,
+        "settings": orjson.dumps(dict(organization.settings)).decode(),
+    }
+    await Tables(host_account()).apply(TABLE, Operation("put", row))
+    _kept.pop(organization.name, None)
+
+
+def forget_organizations() -> None:
+    """Drop what is kept in memory, so that the next look-up reads storage."""
+    _kept.clear()
+
+
+def _organization(row: Entity) -> Organization:
+    return Organization(row["RowKey"], row["id"], row["tenant"], {**DEFAULT_SETTINGS, **orjson.loads(row["settings"])})

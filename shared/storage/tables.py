@@ -1,0 +1,238 @@
+"""Azure Tables over REST: entities as dicts, entity group transactions, queries page by page.
+
+Values are str, bool, int, float or None (not stored). Times are ISO 8601 strings in UTC, which sort as they should.
+Sources: the Table service REST reference, and the limits that Azurite does not enforce (1 MiB and 252 properties an
+entity, 100 operations a transaction), enforced here.
+"""
+
+import re
+import uuid
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+from urllib.parse import quote
+
+import orjson
+
+from shared.storage.account import (
+    API_VERSION,
+    Account,
+    StorageError,
+    authorization,
+    call,
+    error_for,
+    http_date,
+    path_of,
+)
+
+type Entity = dict[str, Any]
+
+MAX_OPERATIONS = 100
+MAX_ENTITY_BYTES = 1024 * 1024
+MAX_PROPERTIES = 252
+MAX_TRANSACTION_BYTES = 4 * 1024 * 1024 - 64 * 1024
+
+_INT32 = range(-(2**31), 2**31)
+_VERBS = {"insert": "POST", "put": "PUT", "merge": "MERGE", "delete": "DELETE"}
+_PART_STATUS = re.compile(rb"HTTP/1\.1 (\d{3})")
+_ERROR_CODE = re.compile(rb'"code"\s*:\s*"([^"]*)"')
+_ERROR_MESSAGE = re.compile(rb'"value"\s*:\s*"(?:(\d+):)?([^"]*)')
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """One change. `put` replaces or inserts and `merge` merges or inserts, unless `etag` demands that the entity exist
+    (``*``) or be unchanged; `insert` fails with `Conflict` where it exists; `delete` needs an etag, ``*`` for any."""
+
+    kind: Literal["insert", "put", "merge", "delete"]
+    entity: Mapping[str, Any]
+    etag: str | None = None
+
+
+class Tables:
+    """The tables of one storage account."""
+
+    def __init__(self, account: Account) -> None:
+        self.account = account
+
+    async def get(self, table: str, partition: str, row: str, select: Sequence[str] = ()) -> Entity | None:
+        """Return an entity with its ``etag``, or None where there is none (or no such table)."""
+        query = f"?$select={quote(','.join(select))}" if select else ""
+        status, headers, body = await self._send("GET", f"{table}{_key(partition, row)}", query)
+        if status == 404:
+            return None
+        _raise_for(status, body)
+        entity = _decode(orjson.loads(body))
+        entity["etag"] = headers.get("ETag", entity.get("etag", ""))
+        return entity
+
+    async def query(
+        self,
+        table: str,
+        filter: str = "",
+        select: Sequence[str] = (),
+        page_size: int = 1000,
+    ) -> AsyncIterator[list[Entity]]:
+        """Yield the pages of a query in key order; each entity carries its ``etag``. A missing table has no pages."""
+        options = [f"$top={page_size}"]
+        if filter:
+            options.append(f"$filter={quote(filter, safe='')}")
+        if select:
+            options.append(f"$select={quote(','.join(select), safe=',')}")
+        continuation = ""
+        while True:
+            status, headers, body = await self._send("GET", f"{table}()", "?" + "&".join(options) + continuation)
+            if status == 404:
+                return
+            _raise_for(status, body)
+            yield [_decode(entity) for entity in orjson.loads(body)["value"]]
+            next_partition = headers.get("x-ms-continuation-NextPartitionKey")
+            if next_partition is None:
+                return
+            next_row = headers.get("x-ms-continuation-NextRowKey", "")
+            continuation = f"&NextPartitionKey={quote(next_partition, safe='')}"
+            continuation += f"&NextRowKey={quote(next_row, safe='')}" if next_row else ""
+
+    async def query_all(self, table: str, filter: str = "", select: Sequence[str] = ()) -> list[Entity]:
+        """Return every entity of a query."""
+        return [entity async for page in self.query(table, filter, select) for entity in page]
+
+    async def apply(self, table: str, operation: Operation) -> str:
+        """Carry out one change and return the new etag ("" after a delete)."""
+        entity = operation.entity
+        body = None if operation.kind == "delete" else _encode(entity)
+        headers = {"If-Match": operation.etag} if operation.etag is not None else {}
+        if operation.kind == "insert":
+            headers["Prefer"] = "return-no-content"
+            resource = table
+        else:
+            resource = table + _key(entity["PartitionKey"], entity["RowKey"])
+        status, answered, answer = await self._send(_VERBS[operation.kind], resource, "", body, headers)
+        _raise_for(status, answer)
+        return answered.get("ETag", "")
+
+    async def transact(self, table: str, operations: Sequence[Operation]) -> None:
+        """Carry out up to 100 changes of one partition, all or none.
+
+        Raises the first failure as its own error (`Conflict`, `PreconditionFailed`, `NotFound`) with its index.
+        """
+        if len(operations) == 1:
+            await self.apply(table, operations[0])
+            return
+        if not 0 < len(operations) <= MAX_OPERATIONS:
+            raise ValueError(f"a transaction has 1 to {MAX_OPERATIONS} operations, not {len(operations)}")
+        boundary = f"batch_{uuid.uuid4()}"
+        body = self._transaction(table, operations, boundary)
+        headers = {"Content-Type": f"multipart/mixed; boundary={boundary}"}
+        status, _, answer = await self._send("POST", "$batch", "", body, headers)
+        _raise_for(status, answer)
+        for found in _PART_STATUS.finditer(answer):
+            if not found[1].startswith(b"2"):
+                raise _error(int(found[1]), answer[found.end() :])
+
+    def _transaction(self, table: str, operations: Sequence[Operation], boundary: str) -> bytes:
+        base = f"{self.account.table_url}/{table}"
+        parts = [f"--{boundary}\r\nContent-Type: multipart/mixed; boundary=changeset\r\n\r\n".encode()]
+        for operation in operations:
+            entity = operation.entity
+            url = base if operation.kind == "insert" else base + _key(entity["PartitionKey"], entity["RowKey"])
+            match = f"If-Match: {operation.etag}\r\n" if operation.etag is not None else ""
+            parts.append(
+                f"--changeset\r\nContent-Type: application/http\r\nContent-Transfer-Encoding: binary\r\n\r\n"
+                f"{_VERBS[operation.kind]} {url} HTTP/1.1\r\nContent-Type: application/json\r\n"
+                f"Accept: application/json;odata=minimalmetadata\r\nPrefer: return-no-content\r\n"
+                f"DataServiceVersion: 3.0\r\n{match}\r\n".encode()
+            )
+            parts.append(b"" if operation.kind == "delete" else _encode(entity))
+            parts.append(b"\r\n")
+        parts.append(f"--changeset--\r\n--{boundary}--\r\n".encode())
+        return b"".join(parts)
+
+    async def _send(
+        self, verb: str, resource: str, query: str, body: bytes | None = None, headers: Mapping[str, str] | None = None
+    ) -> tuple[int, Mapping[str, str], bytes]:
+        account = self.account
+        url = f"{account.table_url}/{resource}"
+        date = http_date()
+        sent = {
+            "x-ms-date": date,
+            "x-ms-version": API_VERSION,
+            "DataServiceVersion": "3.0;NetFx",
+            "Accept": "application/json;odata=minimalmetadata",
+            "Content-Type": "application/json",
+            "Authorization": await authorization(account, lambda: f"{date}\n/{account.name}{path_of(url)}"),
+        }
+        if headers:
+            sent.update(headers)
+        async with call(verb, url + query, sent, body) as response:
+            return response.status, response.headers, await response.read()
+
+
+def literal(value: str) -> str:
+    """Return a string as a literal of the table query language."""
+    return "'" + value.replace("'", "''") + "'"
+
+
+def chunks(operations: Sequence[Operation]) -> list[list[Operation]]:
+    """Split changes into transactions within the service's limits of 100 operations and 4 MiB, in order."""
+    result: list[list[Operation]] = [[]]
+    size = 0
+    for operation in operations:
+        length = len(orjson.dumps(dict(operation.entity))) + 512
+        if len(result[-1]) == MAX_OPERATIONS or (result[-1] and size + length > MAX_TRANSACTION_BYTES):
+            result.append([])
+            size = 0
+        result[-1].append(operation)
+        size += length
+    return result if result[0] else []
+
+
+def _key(partition: str, row: str) -> str:
+    return f"(PartitionKey='{_quoted(partition)}',RowKey='{_quoted(row)}')"
+
+
+def _quoted(key: str) -> str:
+    return quote(key.replace("'", "''"), safe="")
+
+
+def _encode(entity: Mapping[str, Any]) -> bytes:
+    stored: dict[str, Any] = {}
+    for name, value in entity.items():
+        if value is None or name == "etag":
+            continue
+        if type(value) is int and value not in _INT32:
+            stored[f"{name}@odata.type"] = "Edm.Int64"
+            stored[name] = str(value)
+        else:
+            stored[name] = value
+    encoded = orjson.dumps(stored)
+    if len(stored) > MAX_PROPERTIES or len(encoded) > MAX_ENTITY_BYTES:
+        raise StorageError(413, "EntityTooLarge", "an entity has at most 252 properties and 1 MiB")
+    return encoded
+
+
+def _decode(entity: Entity) -> Entity:
+    decoded: Entity = {}
+    for name, value in entity.items():
+        if "odata" not in name:
+            decoded[name] = value
+        elif name == "odata.etag":
+            decoded["etag"] = value
+    for name in [name for name in entity if name.endswith("@odata.type")]:
+        if entity[name] == "Edm.Int64":
+            decoded[name[:-11]] = int(entity[name[:-11]])
+    decoded.pop("Timestamp", None)
+    return decoded
+
+
+def _raise_for(status: int, body: bytes) -> None:
+    if status >= 300:
+        raise _error(status, body)
+
+
+def _error(status: int, body: bytes) -> StorageError:
+    code, message = _ERROR_CODE.search(body), _ERROR_MESSAGE.search(body)
+    index = int(message[1]) if message and message[1] else None
+    return error_for(
+        status, code[1].decode() if code else "", message[2].decode(errors="replace") if message else "", index
+    )
