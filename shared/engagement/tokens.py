@@ -1,4 +1,4 @@
-"""The signed tokens behind every pixel, image, link and attachment: all that must be known to answer, nothing to look up.
+"""The signed tokens behind every pixel, image, link and attachment: all that an answer needs, nothing to look up.
 
 A token is base64url of::
 

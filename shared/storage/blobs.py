@@ -1,4 +1,4 @@
-"""Blobs of one organization: bodies, hosted images, attachments waiting to be sent. The SDK is loaded at the first use."""
+"""Blobs of one organization: bodies, hosted images, attachments waiting to be sent. The SDK is loaded at first use."""
 
 import asyncio
 import importlib

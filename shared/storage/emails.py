@@ -7,7 +7,7 @@ row                       holds
 ``party:000``             an activity party, in the order given: Dataverse's ``activityparty`` columns
 ``attachment:{id}``       Dataverse's ``activitymimeattachment`` columns but ``body``, and ``_blob``, which has it
 ``image:0000``            a hosted inline image, by the item in its token: ``blob``, ``mimetype``
-``link:0000``             a link of the body in order: ``item`` (absent where not followed), ``target``, ``text``, ``reason``
+``link:0000``             a link of the body in order: ``item`` (none: not followed), ``target``, ``text``, ``reason``
 ``interaction:{key}``     one hit or reply; the key inverts the time, so the newest comes first
 ========================  ======================================================================================
 

@@ -1,7 +1,8 @@
-"""Making what must be there before anything works: the deployment's tables and queues, an organization's tables and container."""
+"""Making what must be there first: the deployment's tables and queues, an organization's tables and container."""
 
 import asyncio
 
+from azure.core.credentials import TokenCredential
 from azure.core.exceptions import ResourceExistsError
 from azure.data.tables import TableServiceClient
 from azure.storage.blob import BlobServiceClient
@@ -73,7 +74,7 @@ def _blobs(account: Account) -> BlobServiceClient:
     return BlobServiceClient.from_connection_string(account.connection_string)
 
 
-def _identity():  # type: ignore[no-untyped-def]  # noqa: ANN202
+def _identity() -> TokenCredential:
     from azure.identity import DefaultAzureCredential
 
     return DefaultAzureCredential()
