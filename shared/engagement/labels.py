@@ -1,0 +1,240 @@
+"""Telling people from machines: who fetched, judged from all the hits of one email, with the reason in a sentence.
+
+Every hit counts as a person's until there is enough `evidence` of a machine; privacy proxies and the sender's own
+fetches are known by what they are. A pure function over one email's hits: run again with better rules over old
+observations it gives better labels.
+"""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import IntEnum
+
+from shared.engagement import agents, evidence
+from shared.engagement.evidence import CLICKS, ENOUGH, MINUTE, SECOND, Email, Evidence, age
+from shared.engagement.hits import Kind
+from shared.engagement.observations import Observation, dump, load, observe, source_hash
+
+__all__ = [
+    "Email",
+    "Label",
+    "Observation",
+    "Verdict",
+    "dump",
+    "judge",
+    "load",
+    "observe",
+    "source_hash",
+]
+
+
+class Label(IntEnum):
+    """Who fetched; the values of `ee_label`."""
+
+    PERSON = 0
+    PROXY = 1
+    MACHINE = 2
+    SENDER = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """Who fetched and why, for a seller to read; `settled` where later hits are unlikely to change it."""
+
+    label: Label
+    reason: str
+    settled: bool
+
+
+def judge(email: Email, observations: Sequence[Observation]) -> tuple[Verdict, ...]:
+    """Return a verdict for each of an email's `observations`, in their order; their order does not matter to it."""
+    order = sorted(range(len(observations)), key=lambda i: (observations[i].at, observations[i].id))
+    hits = [observations[i] for i in order]
+    weights = _weigh(email, hits)
+    verdicts: list[Verdict | None] = [None] * len(hits)
+    for position, o, found in zip(order, hits, weights, strict=True):
+        verdicts[position] = _verdict(email, o, found)
+    return tuple(verdict for verdict in verdicts if verdict is not None)
+
+
+def _weigh(email: Email, hits: Sequence[Observation]) -> list[list[Evidence]]:
+    """Return the evidence on each of `hits`, which are in the order of time."""
+    weights = [[e for rule in evidence.HIT_RULES for e in rule(email, o)] for o in hits]
+    if len(hits) > 1:
+        found = evidence.sweeps(email, hits)
+        for sweep in found:
+            for i in sweep.hits:
+                weights[i].append(sweep.evidence)
+        for rule in evidence.GROUP_RULES:
+            _add(weights, rule(email, hits))
+        _spread(hits, weights)
+        if found:
+            _add(weights, evidence.around_sweeps(email, hits, found))
+            _spread(hits, weights)
+        _doubles(email, hits, weights)
+        _spread(hits, weights)
+    return weights
+
+
+def _add(weights: list[list[Evidence]], found: evidence.Found) -> None:
+    for i, e in found:
+        weights[i].append(e)
+
+
+def _points(found: Sequence[Evidence]) -> int:
+    return sum(e.points for e in found)
+
+
+def _lasting(found: Sequence[Evidence]) -> int:
+    return sum(e.points for e in found if e.lasting)
+
+
+def _spread(hits: Sequence[Observation], weights: list[list[Evidence]]) -> None:
+    """What is a machine once is one in all of this email's hits: the same address under the same agent.
+
+    Except later than ten minutes where the address clearly carries people too, under other agents: an office whose
+    scanner and whose people share one address and one kind of browser.
+    """
+    machines: defaultdict[tuple[str, str], list[int]] = defaultdict(list)
+    people: defaultdict[str, set[str]] = defaultdict(set)
+    for i, o in enumerate(hits):
+        if _lasting(weights[i]) >= ENOUGH:
+            machines[o.source, o.agent].append(i)
+        elif _points(weights[i]) < ENOUGH:
+            people[o.source].add(o.agent)
+    for i, o in enumerate(hits):
+        known = machines.get((o.source, o.agent))
+        if (
+            not known
+            or _points(weights[i]) >= ENOUGH
+            or (o.network_class == "exchange-online" and o.kind not in CLICKS)
+        ):
+            continue
+        shared = bool(people[o.source] - {o.agent})
+        if not (shared and all(abs(o.at - hits[k].at) > 10 * MINUTE for k in known)):
+            reason = max(weights[known[0]], key=lambda e: e.points).reason
+            weights[i].append(Evidence(ENOUGH, f"the same machine elsewhere in this email: {reason}"))
+
+
+def _doubles(email: Email, hits: Sequence[Observation], weights: list[list[Evidence]]) -> None:
+    """Time-of-click checks: a person's click fetched again by another source and agent, milliseconds to seconds apart.
+
+    Which of two is the person's: the one with less against it, then the one whose source was seen before (it opened the
+    mail), then the first (Resend 901 saw the check 12 s later, Safe Links within milliseconds).
+    """
+    known: defaultdict[str, list[int]] = defaultdict(list)
+    for i, o in enumerate(hits):
+        known[o.source].append(i)
+    by_target: defaultdict[tuple[Kind, int], list[int]] = defaultdict(list)
+    for i, o in enumerate(hits):
+        if o.kind in CLICKS:
+            by_target[o.kind, o.item].append(i)
+    for clicks in by_target.values():
+        for n, i in enumerate(clicks):
+            for j in clicks[n + 1 : n + 6]:
+                gap = hits[j].at - hits[i].at
+                if gap > 15 * SECOND:
+                    break
+                if _points(weights[i]) >= ENOUGH or _points(weights[j]) >= ENOUGH:
+                    continue
+                _judge_double(email, hits, weights, known, i, j, gap)
+
+
+def _judge_double(
+    email: Email,
+    hits: Sequence[Observation],
+    weights: list[list[Evidence]],
+    known: dict[str, list[int]],
+    i: int,
+    j: int,
+    gap: int,
+) -> None:
+    first, second = hits[i], hits[j]
+    if first.agent == second.agent or is_sender(email, first) or is_sender(email, second):
+        return
+
+    def rank(k: int) -> tuple[int, int, int]:
+        others = [m for m in known[hits[k].source] if m != k and hits[m].agent_class != "apple-mpp"]
+        return (_points(weights[k]) // 20, -min(2, len(others)), k)
+
+    person, machine = sorted((i, j), key=rank)
+    if gap <= 3 * SECOND:
+        points = ENOUGH if email.recipients <= 1 or first.source != second.source else 60
+    else:
+        points = 80 if email.recipients <= 1 else 40
+        if hits[person].device.rpartition(" on ")[2] != hits[machine].device.rpartition(" on ")[2]:
+            points += 20
+    weights[machine].append(Evidence(points, f"repeated a person's click {gap / SECOND:.1f} s apart from elsewhere"))
+
+
+# --- from evidence to a verdict -------------------------------------------------------------------------------------
+
+
+def is_sender(email: Email, o: Observation) -> bool:
+    """Return whether `o` came from the session that sent the email: its address and agent.
+
+    The same kind of agent is enough later than two days after sending, when its version will have changed; and any
+    agent at all until two seconds after sending, when nobody else can have the mail.
+    """
+    if not email.sender_source:
+        return False
+    source, agent, kind, device = [*email.sender_source.split("|"), "", "", ""][:4]
+    if o.source != source:
+        return False
+    since = age(email, o)
+    if o.agent == agent or since < 2 * SECOND:
+        return True
+    return since > 2 * 24 * 60 * MINUTE and (o.agent_class, o.device) == (kind, device)
+
+
+def _verdict(email: Email, o: Observation, found: Sequence[Evidence]) -> Verdict:
+    proof = max((e.points for e in found), default=0)
+    if is_sender(email, o) and proof < ENOUGH:
+        return Verdict(Label.SENDER, "the sender's own device", settled=True)
+    if _points(found) >= ENOUGH:
+        return Verdict(Label.MACHINE, _why(found), settled=proof >= ENOUGH)
+    proxy = _privacy_proxy(o)
+    if proxy:
+        return Verdict(Label.PROXY, proxy, settled=True)
+    return Verdict(Label.PERSON, _person(o), settled=_settled(o, found))
+
+
+def _why(found: Sequence[Evidence]) -> str:
+    strongest = sorted(found, key=lambda e: -e.points)
+    if strongest[0].points >= ENOUGH or len(strongest) == 1:
+        return strongest[0].reason
+    return f"{strongest[0].reason} and {strongest[1].reason}"
+
+
+def _privacy_proxy(o: Observation) -> str:
+    """Return why a fetch is a privacy proxy's, or "".
+
+    Mail Privacy Protection fetches every image soon after delivery as exactly `Mozilla/5.0` (Mailgun, SocketLabs), or
+    as a WebKit agent that names no browser (Warmbly): the latter is also Apple Mail itself where it comes from an
+    ordinary address. A Safari behind the relay is a person.
+    """
+    if o.agent_class == "apple-mpp" or (o.agent_class == "apple-mail" and o.network_class == "icloud-relay"):
+        return "Apple's Mail Privacy Protection fetches every image, read or not"
+    if o.agent_class == "image-proxy":
+        return "a mail provider's image proxy, which may fetch unread mail"
+    return ""
+
+
+_DISPLAYED = {Kind.OPEN: "opened", Kind.IMAGE: "opened", Kind.LINK: "followed the link", Kind.ATTACHMENT: "opened it"}
+
+
+def _person(o: Observation) -> str:
+    if o.agent_class in agents.DISPLAY_PROXIES:
+        return f"displayed in {o.device}"
+    if o.network_class == "exchange-online":
+        return "displayed in Outlook on the web"
+    return f"{_DISPLAYED[o.kind]} in {o.device}" if o.device else _DISPLAYED[o.kind]
+
+
+def _settled(o: Observation, found: Sequence[Evidence]) -> bool:
+    """Return whether a person's hit rests on more than thin evidence: a known display proxy, a mail program, or a
+    browser with nothing against it but the hour."""
+    if o.agent_class in agents.DISPLAY_PROXIES or o.network_class == "exchange-online":
+        return True
+    against = _points([e for e in found if e.reason != "came soon after sending"])
+    return against < 40 and o.agent_class in ("mail-client", "apple-mail", "browser", "webview")

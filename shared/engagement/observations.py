@@ -1,0 +1,178 @@
+"""What is left of a hit once the address and the user agent are forgotten: enough to judge it again later."""
+
+import hashlib
+import json
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from shared.engagement import agents, networks
+from shared.engagement.hits import Hit, Kind
+
+VERSION = 1
+
+DAY = 86_400_000  # ms
+
+
+@dataclass(frozen=True, slots=True)
+class Observation:
+    """A hit without what identifies a person.
+
+    `source`, `network` and `agent` are keyed hashes (16 hex digits) of the address, of its /24 or /48, and of the user
+    agent; `network_class` and `agent_class` are those of `networks` and `agents`; `device` is words for a person.
+    """
+
+    id: str
+    kind: Kind
+    item: int
+    at: int
+    method: str
+    source: str
+    network: str
+    network_class: str
+    agent: str
+    agent_class: str
+    device: str
+    flags: tuple[str, ...]
+
+
+def observe(hit: Hit, key: bytes) -> Observation:
+    """Return what may be kept of `hit`; `key`, secret and the same for all hits of an organization, hides the rest."""
+    user_agent = hit.headers.get("user-agent", "")
+    agent = agents.classify(user_agent)
+    return Observation(
+        id=hit.id,
+        kind=hit.kind,
+        item=hit.item,
+        at=hit.at,
+        method=hit.method,
+        source=_hash(key, "address", _canonical(hit.address)),
+        network=_hash(key, "network", networks.neighbourhood(hit.address)),
+        network_class=networks.classify(hit.address),
+        agent=_hash(key, "agent", user_agent),
+        agent_class=agent.kind,
+        device=agent.device,
+        flags=tuple(_flags(hit, agent)),
+    )
+
+
+def source_hash(key: bytes, address: str, user_agent: str) -> str:
+    """Return what tells a source's own hits later: the keyed hashes of both, and the agent's class and device.
+
+    `key` is the one given to `observe`. "" where there is no address. `is_from` compares.
+    """
+    if not address:
+        return ""
+    agent = agents.classify(user_agent)
+    hashes = (_hash(key, "address", _canonical(address)), _hash(key, "agent", user_agent))
+    return "|".join((*hashes, agent.kind, agent.device))
+
+
+def dump(observation: Observation) -> str:
+    """Return `observation` as compact text that `load` reads for good, also in later versions."""
+    o = observation
+    fields = [VERSION, o.id, int(o.kind), o.item, o.at, o.method, o.source, o.network, o.network_class]
+    return json.dumps([*fields, o.agent, o.agent_class, o.device, *o.flags], separators=(",", ":"), ensure_ascii=False)
+
+
+def load(text: str) -> Observation:
+    """Return the observation that `dump` wrote as `text`. ValueError where it is not one, or of an unknown version."""
+    fields = json.loads(text)
+    if not isinstance(fields, list) or not fields or fields[0] != VERSION:
+        raise ValueError(f"not an observation of version {VERSION}: {text[:40]!r}")
+    if len(fields) < 12:
+        raise ValueError(f"an observation has 12 fields or more, this one {len(fields)}: {text[:40]!r}")
+    _, identity, kind, item, at, method, source, network, network_class, agent, agent_class, device, *flags = fields
+    return Observation(
+        id=identity,
+        kind=Kind(kind),
+        item=item,
+        at=at,
+        method=method,
+        source=source,
+        network=network,
+        network_class=network_class,
+        agent=agent,
+        agent_class=agent_class,
+        device=device,
+        flags=tuple(flags),
+    )
+
+
+def _hash(key: bytes, purpose: str, text: str) -> str:
+    secret = key if len(key) <= hashlib.blake2b.MAX_KEY_SIZE else hashlib.blake2b(key).digest()
+    return hashlib.blake2b(
+        text.encode(errors="replace"), digest_size=8, key=secret, person=purpose.encode()
+    ).hexdigest()
+
+
+def _canonical(address: str) -> str:
+    parsed = networks.parse(address)
+    return address if parsed is None else str(parsed)
+
+
+_PREFETCH_HEADERS = ("sec-purpose", "purpose", "x-purpose", "x-moz")
+_PREFETCH = re.compile(r"prefetch|prerender|preview", re.IGNORECASE)
+_ADVERTISING = re.compile(
+    r"(?:^|&)(?:fbclid|gclid|gbraid|wbraid|msclkid|dclid|twclid|li_fat_id|mc_[ce]id|_hs\w+|igshid)="
+)
+_CLAIMED_VERSION = re.compile(r'"(?:Google Chrome|Chromium|Microsoft Edge)";v="(\d+)"')
+_SYSTEM_HINTS = {"Windows": "Windows", "macOS": "Mac", "Android": "Android", "Linux": "Linux", "Chrome OS": "ChromeOS"}
+
+
+def _flags(hit: Hit, agent: agents.Agent) -> Iterator[str]:
+    """Yield what the headers and the query show beside the agent; every flag is a name that rules look for."""
+    headers = hit.headers
+    if any(_PREFETCH.search(headers.get(name, "")) for name in _PREFETCH_HEADERS):
+        yield "prefetch"
+    if not headers.get("accept-language"):
+        yield "no-accept-language"
+    accept = headers.get("accept", "")
+    if not accept:
+        yield "no-accept"
+    elif hit.kind in (Kind.LINK, Kind.ATTACHMENT) and "text/html" not in accept:
+        yield "no-html-accepted"
+    if hit.query and not _ADVERTISING.search(hit.query):
+        yield "query-added"
+    if "from" in headers:
+        yield "from-header"
+    if hit.kind in (Kind.LINK, Kind.ATTACHMENT) and headers.get("sec-fetch-dest", "document") != "document":
+        yield "not-navigated"
+    yield from _contradictions(headers, agent)
+    yield from _age(hit.at, agent)
+
+
+def _contradictions(headers: Mapping[str, str], agent: agents.Agent) -> Iterator[str]:
+    """Yield where the client hints (WICG UA-CH) contradict the user agent; a browser writes both from one source."""
+    brands = headers.get("sec-ch-ua", "")
+    if "headless" in brands.lower():
+        yield "headless-brand"
+    if agent.kind in ("browser", "webview") and brands:
+        version = _CLAIMED_VERSION.search(brands)
+        if agent.chromium == 0 or (version and int(version[1]) != agent.chromium):
+            yield "hints-contradict"
+    system = _SYSTEM_HINTS.get(headers.get("sec-ch-ua-platform", "").strip('"'))
+    if system and agent.kind == "browser" and not agent.device.endswith(system):
+        yield "hints-contradict"
+
+
+_CHROMIUM_144 = 1_768_262_400_000
+"""When Chromium 144 came out (13 January 2026), ms."""
+
+
+def _age(at: int, agent: agents.Agent) -> Iterator[str]:
+    """Yield how stale the Chromium of a desktop is: a browser updates itself, a scanner's image does not.
+
+    Chromium came out 11.7 times a year from 2023 to 2026 (109 to 144), one version in 31 days; a faster pace later only
+    makes this more lenient. Windows 7 and 8 stay at 109, phones at what their maker left them: neither is judged.
+    Stale versions are how gophish 2357 and 2646 knew scanners.
+    """
+    if agent.kind != "browser" or not agent.chromium or agent.chromium == 109:
+        return
+    if not agent.device.endswith((" on Windows", " on Mac", " on Linux")):
+        return
+    days = (at - _CHROMIUM_144) / DAY - (agent.chromium - 144) * 31
+    if days > 760:
+        yield "ancient-browser"
+    elif days > 400:
+        yield "old-browser"
