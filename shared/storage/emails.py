@@ -42,7 +42,8 @@ class EmailPartition:
 
 async def get_email(organization: Organization, id: str, select: Sequence[str] = ()) -> Entity | None:
     """Return the ``email`` row with its etag, or None."""
-    return await organization.tables.get(organization.emails, id, EMAIL, select)
+    row = await organization.tables.get(organization.emails, id, EMAIL, select)
+    return None if row is None else _without_cleared(row)
 
 
 async def read_partition(organization: Organization, id: str, *, interactions: bool = False) -> EmailPartition | None:
@@ -57,7 +58,7 @@ async def read_partition(organization: Organization, id: str, *, interactions: b
     if EMAIL not in kinds:
         return None
     return EmailPartition(
-        kinds[EMAIL][0],
+        _without_cleared(kinds[EMAIL][0]),
         *(tuple(kinds.get(kind, ())) for kind in ("party", "attachment", "image", "link", "interaction")),
     )
 
@@ -71,14 +72,22 @@ async def commit(
 ) -> None:
     """Change an email that still has `etag`: merge `changes` into its row, and carry out `rows` under it.
 
-    Beyond one transaction the rows go first, in chunks, and the email's row with the last. Raises `PreconditionFailed`
-    where somebody was faster, `NotFound` where the email is gone; the caller reads again and decides anew.
+    A change to None clears the column. Beyond one transaction the rows go first, in chunks, and the email's row with the
+    last. Raises `PreconditionFailed` where somebody was faster, `NotFound` where the email is gone; the caller reads
+    again and decides anew.
     """
-    head = Operation("merge", {**changes, "PartitionKey": id, "RowKey": EMAIL}, etag)
+    # A merge cannot remove a property, so a cleared column is stored as "" and not read back.
+    cleared = {name: "" if value is None else value for name, value in changes.items()}
+    head = Operation("merge", {**cleared, "PartitionKey": id, "RowKey": EMAIL}, etag)
     *earlier, last = chunks([*rows, head])
     for chunk in earlier:
         await organization.tables.transact(organization.emails, chunk)
     await organization.tables.transact(organization.emails, last)
+
+
+def image_blob(id: str, item: int) -> str:
+    """Return the name of the blob that holds a hosted image, known from its token alone."""
+    return f"images/{id}/{item:04d}"
 
 
 async def read_body(organization: Organization, email: Entity) -> str:
@@ -90,3 +99,7 @@ async def read_body(organization: Organization, email: Entity) -> str:
 def interaction_key(at: int, hit: str) -> str:
     """Return the row key of an interaction: `at` in milliseconds since the epoch, and the identity of the hit."""
     return f"interaction:{MAX_TIME - at:014d}:{hit}"
+
+
+def _without_cleared(row: Entity) -> Entity:
+    return {name: value for name, value in row.items() if value != ""}

@@ -1,0 +1,10 @@
+"""The table of contents: every function of the deployment, recipients first."""
+
+import azure.functions as func
+
+from functions import delivery, engagement, health, mailbox, recipients, webapi
+
+app = func.FunctionApp(http_auth_level=func.AuthLevel.ANONYMOUS)
+
+for part in (recipients, health, mailbox, webapi, delivery, engagement):
+    app.register_functions(part.blueprint)

@@ -1,0 +1,33 @@
+"""The fold's queue, and the sweep that finds what a lost message left behind."""
+
+from datetime import UTC, datetime
+
+import azure.functions as func
+
+blueprint = func.Blueprint()
+
+
+@blueprint.queue_trigger("message", "fold", connection="AzureWebJobsStorage")
+async def fold(message: func.QueueMessage) -> None:
+    """Fold one journal partition, or tell one email's timeline again; look again as long as more may come."""
+    from shared.services import folding
+    from shared.storage import queues
+
+    work = message.get_json()
+    now = datetime.now(UTC)
+    if "email" in work:
+        await folding.fold_email(work["organization"], work["email"], now)
+        return
+    again = await folding.fold_partition(work["organization"], work["partition"], now)
+    if again is not None:
+        await queues.send(queues.FOLD, work, again)
+
+
+@blueprint.timer_trigger("timer", "*/30 * * * * *", run_on_startup=True, use_monitor=False)
+async def sweep(timer: func.TimerRequest) -> None:  # noqa: ARG001 - the worker passes it by name
+    """Find journal partitions older than 90 seconds, and spool files of processes that are gone."""
+    from shared.services import folding
+    from shared.services.recording import recorder
+
+    recorder().start_draining()
+    await folding.sweep(datetime.now(UTC))

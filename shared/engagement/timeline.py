@@ -1,0 +1,79 @@
+"""The timeline of one email: every hit with its label and what it was merged into, and the counters that follow."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from shared.engagement.counting import Counters, count, merge
+from shared.engagement.hits import Kind
+from shared.engagement.labels import Email, Label, Observation, Verdict, judge
+
+FLOOD_BUDGET = 10_000
+"""How many hits of one source an email keeps one by one; the rest of a flood is counted in one row."""
+
+SETTLING_MS = 120_000
+"""How long after sending an open may still turn out a machine's, where its own evidence is thin (milliseconds)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One hit as the timeline tells it; `duplicate_of` is the id of the hit that it was merged into."""
+
+    observation: Observation
+    verdict: Verdict
+    duplicate_of: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Timeline:
+    """What all of an email's hits say together."""
+
+    events: tuple[Event, ...]
+    counters: Counters
+    first_open: Event | None
+    """The first open by a person, alert or not."""
+
+
+def tell(email: Email, observations: Sequence[Observation]) -> Timeline:
+    """Judge, merge and count all of an email's hits; the same hits give the same timeline in any order."""
+    verdicts = judge(email, observations)
+    duplicates = merge(observations, verdicts)
+    events = tuple(Event(*told) for told in zip(observations, verdicts, duplicates, strict=True))
+    opens = [e for e in events if e.verdict.label is Label.PERSON and e.observation.kind in (Kind.OPEN, Kind.IMAGE)]
+    first = min(opens, key=lambda event: (event.observation.at, event.observation.id), default=None)
+    return Timeline(events, count(observations, verdicts, duplicates), first)
+
+
+def alert_at(email: Email, timeline: Timeline) -> int | None:
+    """Return when (milliseconds since the epoch) the first open is worth an alert, None where no person opened.
+
+    Evidence that already says so alerts at once; thin evidence waits until scanners have had their time.
+    """
+
+    def worth_it(event: Event) -> int:
+        opened_at = event.observation.at
+        if event.verdict.settled:
+            return opened_at
+        return max(opened_at, (opened_at if email.sent_at is None else email.sent_at) + SETTLING_MS)
+
+    times = [
+        worth_it(event)
+        for event in timeline.events
+        if event.verdict.label is Label.PERSON and event.observation.kind in (Kind.OPEN, Kind.IMAGE)
+    ]
+    return min(times, default=None)
+
+
+def within_budget(
+    held: Sequence[Observation], new: Sequence[Observation], budget: int = FLOOD_BUDGET
+) -> tuple[list[Observation], list[Observation]]:
+    """Split new hits into those that are kept one by one and those beyond their source's budget."""
+    counts: dict[str, int] = {}
+    for observation in held:
+        counts[observation.source] = counts.get(observation.source, 0) + 1
+    kept: list[Observation] = []
+    beyond: list[Observation] = []
+    for observation in sorted(new, key=lambda o: (o.at, o.id)):
+        used = counts.get(observation.source, 0)
+        counts[observation.source] = used + 1
+        (kept if used < budget else beyond).append(observation)
+    return kept, beyond

@@ -1,0 +1,289 @@
+"""The fold: from journal rows to interactions, labels, counters and the first-open alert.
+
+Everything is recomputed from all of an email's hits, never incremented: run twice, late, or beside another fold of the
+same rows, it gives the same. The journal rows are deleted last, exactly those that were read.
+"""
+
+import asyncio
+import logging
+import random
+import uuid
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+import orjson
+
+from shared.engagement import ranges
+from shared.engagement.hits import Kind
+from shared.engagement.labels import Email, Label, Observation, dump, load, observe
+from shared.engagement.timeline import Event, Timeline, alert_at, tell, within_budget
+from shared.engagement.times import iso_seconds, milliseconds, parse_iso
+from shared.engagement.tokens import derive_key
+from shared.services import alerting
+from shared.settings import settings
+from shared.storage import emails, journal, queues
+from shared.storage.account import NotFound, PreconditionFailed, StorageError
+from shared.storage.emails import MAX_TIME, EmailPartition
+from shared.storage.organizations import Organization, find_organization, list_organizations
+from shared.storage.tables import Entity, Operation
+
+BUSY_DELAY = timedelta(seconds=2)
+IDLE_DELAY = timedelta(seconds=5)
+GRACE_SECONDS = 5
+"""How long after its minute a partition may still receive rows of its own accord."""
+SWEEP_SECONDS = 90
+OPEN_PARTITION_ROWS = 1000
+"""How many rows one message takes from a partition whose minute is still open: a burst is folded when it is over."""
+
+_ATTEMPTS = 30
+_PARALLEL_EMAILS = 8
+_THREAD_FROM = 300
+"""From how many hits the timeline is told in a thread, so that no recipient in this process waits for it."""
+
+_log = logging.getLogger(__name__)
+
+
+async def fold_partition(organization_name: str, partition: str, now: datetime) -> timedelta | None:
+    """Fold a journal partition; return when to look again, None when nothing more will come."""
+    organization = await find_organization(organization_name)
+    if organization is None:
+        _log.warning("hits of organization %s are not folded: there is no such organization", organization_name)
+        return None
+    closes_at = (journal.partition_minute(partition) + 1) * 60 + GRACE_SECONDS
+    is_open = now.timestamp() < closes_at
+    rows = await journal.read_rows(organization, partition, OPEN_PARTITION_ROWS if is_open else None)
+    if rows:
+        await _fold_rows(organization, rows, now)
+        await journal.delete_rows(organization, rows)
+    if is_open:
+        return BUSY_DELAY if rows else IDLE_DELAY
+    return BUSY_DELAY if rows else None
+
+
+async def fold_email(organization_name: str, email_id: str, now: datetime) -> None:
+    """Tell an email's timeline again, without new hits: an alert that was held is due."""
+    organization = await find_organization(organization_name)
+    if organization is not None:
+        await _fold_email(organization, email_id, (), now)
+
+
+async def sweep(now: datetime) -> None:
+    """Wake the fold for every partition that a lost message left behind."""
+    before = int(now.timestamp() - SWEEP_SECONDS) // 60
+    for organization in await list_organizations():
+        try:
+            for partition in await journal.old_partitions(organization, before):
+                await queues.send(queues.FOLD, {"organization": organization.name, "partition": partition})
+        except StorageError as error:
+            _log.warning("the journal of %s was not swept: %s", organization.name, error.code)
+
+
+async def _fold_rows(organization: Organization, rows: Sequence[Entity], now: datetime) -> None:
+    by_email: dict[str, list[Entity]] = {}
+    for row in rows:
+        by_email.setdefault(row["email"], []).append(row)
+    gate = asyncio.Semaphore(_PARALLEL_EMAILS)
+
+    async def one(email_id: str, own: Sequence[Entity]) -> None:
+        async with gate:
+            await _fold_email(organization, email_id, own, now)
+
+    # Every email gets its turn even where one fails; the first failure is then the message's, which comes again.
+    results = await asyncio.gather(*(one(*item) for item in by_email.items()), return_exceptions=True)
+    for result in results:
+        if isinstance(result, BaseException):
+            raise result
+
+
+async def _fold_email(organization: Organization, email_id: str, rows: Sequence[Entity], now: datetime) -> None:
+    new = [_observe(organization.name, row) for row in rows]
+    for attempt in range(_ATTEMPTS):
+        partition = await emails.read_partition(organization, email_id, interactions=True)
+        if partition is None or not _is_kept(organization, partition.email):
+            return
+        try:
+            await _commit(organization, partition, new, now)
+        except PreconditionFailed:
+            await asyncio.sleep(random.uniform(0, 0.02 * (attempt + 1)))  # noqa: S311 - spreads the contenders
+        except NotFound:
+            return
+        else:
+            return
+    raise StorageError(412, "EmailIsBusy", f"email {email_id} was changed {_ATTEMPTS} times while it was folded")
+
+
+def _is_kept(organization: Organization, email: Mapping[str, Any]) -> bool:
+    """Whether hits on this email may be kept: the organization's switch is on and the email is followed."""
+    return bool(organization.settings["isemailmonitoringallowed"] and email.get("isemailfollowed"))
+
+
+def _observe(organization: str, row: Entity) -> Observation:
+    secret = settings().token_secrets.get(row["key"], b"")
+    return observe(journal.read_hit(row), derive_key(secret, organization, "sources"))
+
+
+async def _commit(
+    organization: Organization, partition: EmailPartition, new: Sequence[Observation], now: datetime
+) -> None:
+    held = {row["_hit"]: row for row in partition.interactions if "_observation" in row}
+    flood = next((row for row in partition.interactions if "_flood" in row), None)
+    kept = [load(row["_observation"]) for row in held.values()]
+    fresh = [observation for observation in {o.id: o for o in new}.values() if observation.id not in held]
+    taken, beyond = within_budget(kept, fresh)
+    facts = _facts(partition)
+    timeline = await _tell(facts, [*kept, *taken])
+    rows = _changed_rows(partition, held, timeline, now)
+    if beyond:
+        rows.extend(_flood_row(partition, flood, beyond, now))
+    card, due = _card(organization, partition.email, facts, timeline, now)
+    changes = _changed_columns(partition.email, {**_columns(timeline), "_card": card})
+    if rows or changes:
+        email_id = partition.email["PartitionKey"]
+        await emails.commit(organization, email_id, partition.email["etag"], changes, rows)
+    if card == "held" and due is not None and (partition.email.get("_card") != "held" or not new):
+        message = {"organization": organization.name, "email": partition.email["PartitionKey"]}
+        await queues.send(queues.FOLD, message, timedelta(seconds=max(1.0, due / 1000 - now.timestamp())))
+    if card in alerting.UNFINISHED:
+        await alerting.settle(organization, partition, timeline, card, now)
+
+
+async def _tell(facts: Email, observations: Sequence[Observation]) -> Timeline:
+    if len(observations) < _THREAD_FROM:
+        return tell(facts, observations)
+    return await asyncio.to_thread(tell, facts, observations)
+
+
+def _facts(partition: EmailPartition) -> Email:
+    email = partition.email
+    return Email(
+        sent_at=milliseconds(parse_iso(email["senton"])) if email.get("senton") else None,
+        links=sum("item" in link for link in partition.links),
+        images=len(partition.images),
+        attachments=sum("_item" in attachment for attachment in partition.attachments),
+        recipients=sum(party.get("participationtypemask") in (2, 3, 4) for party in partition.parties),
+        sender_source=email.get("_sendersource", ""),
+    )
+
+
+def _changed_rows(
+    partition: EmailPartition, held: Mapping[str, Entity], timeline: Timeline, now: datetime
+) -> list[Operation]:
+    """Return the interaction rows that are new or are told differently now."""
+    changed: list[Operation] = []
+    for event in timeline.events:
+        stored = held.get(event.observation.id)
+        row = _interaction(partition, event, now)
+        if stored is None or any(stored.get(name) != row.get(name) for name in _JUDGED):
+            if stored is not None:
+                row["createdon"] = stored["createdon"]
+            changed.append(Operation("put", row))
+    return changed
+
+
+_JUDGED = ("ee_label", "ee_labelreason", "ee_duplicateof")
+
+
+def _interaction(partition: EmailPartition, event: Event, now: datetime) -> dict[str, Any]:
+    observation, verdict = event.observation, event.verdict
+    email_id = partition.email["PartitionKey"]
+    return {
+        "PartitionKey": email_id,
+        "RowKey": emails.interaction_key(observation.at, observation.id),
+        "interactionforemailid": interaction_id(email_id, observation.id),
+        "interactiontype": int(Kind.OPEN if observation.kind is Kind.IMAGE else observation.kind),
+        "emailactivityid": email_id,
+        "emailinteractiontime": iso_seconds(observation.at),
+        "interactedcomponenttext": _component(partition, observation),
+        "interactionuseragent": observation.device or None,
+        "ownerid": partition.email.get("ownerid"),
+        "statecode": 0,
+        "createdon": iso_seconds(milliseconds(now)),
+        "ee_label": int(verdict.label),
+        "ee_labelreason": verdict.reason,
+        "ee_device": observation.device or None,
+        "ee_duplicateof": interaction_id(email_id, event.duplicate_of) if event.duplicate_of else None,
+        **_party(partition),
+        "_hit": observation.id,
+        "_observation": dump(observation),
+    }
+
+
+def interaction_id(email_id: str, hit: str) -> str:
+    """Return the id of the interaction that a hit on an email becomes."""
+    return str(uuid.uuid5(uuid.UUID(email_id), hit))
+
+
+def _component(partition: EmailPartition, observation: Observation) -> str | None:
+    if observation.kind is Kind.LINK:
+        found: Iterable[str] = (link["target"] for link in partition.links if link.get("item") == observation.item)
+    elif observation.kind is Kind.ATTACHMENT:
+        found = (a["filename"] for a in partition.attachments if a.get("_item") == observation.item)
+    else:
+        found = ()
+    text = next(iter(found), None)
+    return text[:1250] if text else None
+
+
+def _party(partition: EmailPartition) -> dict[str, Any]:
+    """Return who it was, which is known where the mail went to exactly one person."""
+    recipients = [party for party in partition.parties if party.get("participationtypemask") in (2, 3, 4)]
+    if len(recipients) != 1:
+        return {}
+    return {"interactionpartyid": recipients[0].get("partyid"), "emailaddress": recipients[0].get("addressused")}
+
+
+def _flood_row(
+    partition: EmailPartition, stored: Entity | None, beyond: Sequence[Observation], now: datetime
+) -> list[Operation]:
+    """Return the one row that counts a flood, or nothing where all of these hits are counted already."""
+    state: dict[str, Any] = orjson.loads(stored["_flood"]) if stored else {"count": 0, "ranges": {}}
+    counted, added = ranges.add(state["ranges"], (observation.id for observation in beyond))
+    if not added:
+        return []
+    total = state["count"] + added
+    email_id = partition.email["PartitionKey"]
+    return [
+        Operation(
+            "put",
+            {
+                "PartitionKey": email_id,
+                "RowKey": f"interaction:{MAX_TIME:014d}:flood",
+                "interactionforemailid": interaction_id(email_id, "flood"),
+                "interactiontype": int(Kind.OPEN),
+                "emailactivityid": email_id,
+                "emailinteractiontime": iso_seconds(milliseconds(now)),
+                "ownerid": partition.email.get("ownerid"),
+                "statecode": 0,
+                "createdon": iso_seconds(milliseconds(now)),
+                "ee_label": int(Label.MACHINE),
+                "ee_labelreason": f"a flood from one source: {total:,} further fetches, counted here in one",
+                "_flood": orjson.dumps({"count": total, "ranges": counted}).decode(),
+            },
+        )
+    ]
+
+
+def _columns(timeline: Timeline) -> dict[str, Any]:
+    counters = timeline.counters
+    return {
+        "opencount": counters.opencount,
+        "linksclickedcount": counters.linksclickedcount,
+        "attachmentopencount": counters.attachmentopencount,
+        "ee_proxyopencount": counters.ee_proxyopencount,
+        "ee_machineopencount": counters.ee_machineopencount,
+        "ee_machineclickcount": counters.ee_machineclickcount,
+        "lastopenedtime": iso_seconds(counters.lastopenedtime) if counters.lastopenedtime is not None else None,
+    }
+
+
+def _changed_columns(email: Mapping[str, Any], columns: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in columns.items() if email.get(name) != value}
+
+
+def _card(
+    organization: Organization, email: Mapping[str, Any], facts: Email, timeline: Timeline, now: datetime
+) -> tuple[str | None, int | None]:
+    """Return the state that the first-open card should be in, and when (ms) a held one is due."""
+    due = alert_at(facts, timeline) if organization.settings["isactioncardenabled"] else None
+    return alerting.next_state(email.get("_card"), due, milliseconds(now)), due

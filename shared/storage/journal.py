@@ -1,0 +1,197 @@
+"""The journal: where a hit is first written, in group commits, and read by the fold seconds later.
+
+A row's keys are the hit's identity: the partition is the minute and the writer, the row key the writer's sequence. They
+are fixed before the first write, so that writing again replaces.
+"""
+
+import asyncio
+import os
+from collections import deque
+from collections.abc import AsyncIterator, Callable
+from itertools import count
+from typing import Any
+
+from shared.engagement.hits import Hit, Kind
+from shared.storage.account import NotFound, StorageError, account_of
+from shared.storage.organizations import Organization, journal_table
+from shared.storage.tables import Entity, Operation, Tables, literal
+
+type Row = dict[str, Any]
+
+MAX_BATCH = 100
+WRITE_TIMEOUT = 2.0
+"""Seconds after which a group commit counts as failed; whether it took place does not matter, it can be repeated."""
+
+WRITER = os.urandom(8).hex()
+"""This process: 64 random bits."""
+
+_sequence = count(1)
+
+
+def make_row(hit: Hit, email: str, key: int, party: int | None) -> Row:
+    """Return the journal row of a hit on `email`, whose token named `key` and maybe a party."""
+    return {
+        "PartitionKey": f"{hit.at // 60_000:010d}-{hit.id[:16]}",
+        "RowKey": hit.id[17:],
+        "email": email,
+        "key": key,
+        "party": party,
+        "kind": int(hit.kind),
+        "item": hit.item,
+        "at": hit.at,
+        "method": hit.method,
+        "address": hit.address,
+        "headers": "\n".join(f"{name}:{value}" for name, value in hit.headers.items()),
+        "query": hit.query,
+    }
+
+
+def read_hit(row: Entity) -> Hit:
+    """Return the hit that a journal row holds."""
+    headers = (line.partition(":") for line in row["headers"].split("\n") if line)
+    return Hit(
+        id=f"{row['PartitionKey'][11:]}-{row['RowKey']}",
+        kind=Kind(row["kind"]),
+        item=row["item"],
+        at=row["at"],
+        method=row["method"],
+        address=row["address"],
+        headers={name: value for name, _, value in headers},
+        query=row["query"],
+    )
+
+
+def next_hit_id() -> str:
+    """Return the identity of this process's next hit."""
+    return f"{WRITER}-{next(_sequence):012d}"
+
+
+def partition_minute(partition: str) -> int:
+    """Return the minute since the epoch that a partition is of."""
+    return int(partition[:10])
+
+
+class Writer:
+    """One process's group commit into one organization's journal.
+
+    One flush is in flight at a time; hits that arrive meanwhile ride in the next one. `committed` is told of every
+    partition when its first rows are committed.
+    """
+
+    def __init__(self, organization: str, committed: Callable[[str, str], None]) -> None:
+        self.organization = organization
+        self._committed = committed
+        self._pending: deque[tuple[Row, asyncio.Future[bool]]] = deque()
+        self._flushing: asyncio.Task[None] | None = None
+        self._last_partition = ""
+
+    def append(self, row: Row) -> asyncio.Future[bool]:
+        """Queue a row and return a future: True once it is committed, False where the write failed.
+
+        The caller may resolve it first, which withdraws a row that no flush has taken yet.
+        """
+        future = asyncio.get_running_loop().create_future()
+        self._pending.append((row, future))
+        if self._flushing is None:
+            self._flushing = asyncio.create_task(self._flush())
+        return future
+
+    async def _flush(self) -> None:
+        try:
+            while batch := self._take_batch():
+                done = await self._write([row for row, _ in batch])
+                for _, future in batch:
+                    if not future.done():
+                        future.set_result(done)
+        finally:
+            self._flushing = None
+
+    def _take_batch(self) -> list[tuple[Row, asyncio.Future[bool]]]:
+        batch: list[tuple[Row, asyncio.Future[bool]]] = []
+        while self._pending and len(batch) < MAX_BATCH:
+            row, future = self._pending[0]
+            if batch and row["PartitionKey"] != batch[0][0]["PartitionKey"]:
+                break
+            self._pending.popleft()
+            if not future.done():
+                batch.append((row, future))
+        return batch
+
+    async def _write(self, rows: list[Row]) -> bool:
+        try:
+            async with asyncio.timeout(WRITE_TIMEOUT):
+                await write_rows(self.organization, rows)
+        except (StorageError, TimeoutError):
+            return False
+        partition = rows[0]["PartitionKey"]
+        if partition != self._last_partition:
+            self._last_partition = partition
+            self._committed(self.organization, partition)
+        return True
+
+
+async def write_rows(organization: str, rows: list[Row]) -> None:
+    """Write rows of one partition, at most 100. Rows of an organization that is gone are dropped.
+
+    Raises `Unavailable` where the same call may succeed later, `StorageError` where it is refused.
+    """
+    try:
+        await Tables(account_of(organization)).transact(
+            journal_table(organization), [Operation("put", row) for row in rows]
+        )
+    except NotFound:
+        return
+
+
+async def read_rows(organization: Organization, partition: str, limit: int | None = None) -> list[Entity]:
+    """Return a partition's rows in order, at most `limit`."""
+    rows: list[Entity] = []
+    condition = f"PartitionKey eq {literal(partition)}"
+    async for page in organization.tables.query(organization.journal, condition, page_size=min(limit or 1000, 1000)):
+        rows.extend(page)
+        if limit is not None and len(rows) >= limit:
+            break
+    return rows
+
+
+async def delete_rows(organization: Organization, rows: list[Entity]) -> None:
+    """Delete exactly these rows of one partition; some may be gone already."""
+    for at in range(0, len(rows), MAX_BATCH):
+        await _delete(
+            organization,
+            [
+                Operation("delete", {"PartitionKey": row["PartitionKey"], "RowKey": row["RowKey"]}, etag="*")
+                for row in rows[at : at + MAX_BATCH]
+            ],
+        )
+
+
+async def _delete(organization: Organization, operations: list[Operation]) -> None:
+    try:
+        await organization.tables.transact(organization.journal, operations)
+    except NotFound:
+        # Another fold of the same partition was faster with some of them; a transaction is all or none.
+        for operation in operations if len(operations) > 1 else []:
+            await _delete(organization, [operation])
+
+
+async def old_partitions(organization: Organization, before_minute: int) -> list[str]:
+    """Return the partitions of minutes before this one that still hold rows, oldest first."""
+    found: list[str] = []
+    after, end = "", f"{before_minute:010d}"
+    while True:
+        condition = f"PartitionKey gt {literal(after)} and PartitionKey lt {literal(end)}"
+        pages = organization.tables.query(organization.journal, condition, ("PartitionKey",), page_size=1)
+        # A page of one row may be empty with a continuation; a partition is skipped whole by asking beyond it.
+        first = await _first(pages)
+        if first is None:
+            return found
+        found.append(first["PartitionKey"])
+        after = first["PartitionKey"]
+
+
+async def _first(pages: AsyncIterator[list[Entity]]) -> Entity | None:
+    async for page in pages:
+        if page:
+            return page[0]
+    return None
