@@ -45,7 +45,7 @@ def start(port: int, directory: Path | None) -> subprocess.Popen[bytes]:
             )
     if directory is not None:
         directory.mkdir(parents=True, exist_ok=True)
-    place = ["--inMemoryPersistence"] if directory is None else ["--location", str(directory)]
+    place = ["--inMemoryPersistence"] if directory is None else ["--location", str(directory.resolve())]
     process = spawn(
         [
             node(), NODE_MODULES / "azurite/dist/src/azurite.js", *place,
@@ -53,7 +53,6 @@ def start(port: int, directory: Path | None) -> subprocess.Popen[bytes]:
             "--blobPort", str(port), "--queuePort", str(port + 1), "--tablePort", str(port + 2),
             "--skipApiVersionCheck", "--disableTelemetry", "--silent",
         ],
-        directory=directory,
         output=subprocess.DEVNULL,
     )  # fmt: skip
     try:
