@@ -1,0 +1,214 @@
+"""Mailboxes in Microsoft Graph: subscriptions to what arrives, and reading it.
+
+What is read first tells whether a message concerns us; its text is read only when it does. Errors are those of
+`shared.graph.client`. Sources: learn.microsoft.com/graph/api/resources/subscription, .../message.
+"""
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from html import escape
+from typing import TYPE_CHECKING, Any
+
+from shared.engagement.incoming import Incoming
+from shared.graph.client import Rejected, ask, graph_client
+
+if TYPE_CHECKING:
+    from msgraph.generated.models.message import Message
+    from msgraph.generated.models.recipient import Recipient
+
+LIFETIME = timedelta(minutes=10_080)
+"""The longest that a subscription to messages may last."""
+PAGE_SIZE = 50
+
+_MESSAGE_CLASS = "String 0x001A"
+"""PidTagMessageClass ([MS-OXPROPS] 2.799): what Outlook takes the message for."""
+_ENVELOPE = [
+    "id", "internetMessageId", "subject", "from", "sender", "conversationId", "receivedDateTime", "isDraft",
+    "internetMessageHeaders",
+]  # fmt: skip
+_EXPAND = [f"singleValueExtendedProperties($filter=id eq '{_MESSAGE_CLASS}')"]
+
+
+@dataclass(frozen=True, slots=True)
+class Subscribed:
+    """A subscription and when it ends."""
+
+    id: str
+    expires: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Party:
+    """Somebody whom a message names: address and display name, "" where it leaves one out."""
+
+    address: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Content:
+    """What a message says, as HTML, and whom it went to."""
+
+    html: str
+    to: tuple[Party, ...]
+    cc: tuple[Party, ...]
+    sent: datetime | None
+
+
+async def subscribe(
+    tenant: str, user: str, notification_url: str, lifecycle_url: str, client_state: str, expires: datetime
+) -> Subscribed:
+    """Subscribe to the messages that are created in a user's mailbox; Graph calls both addresses before it answers."""
+    client = await graph_client(tenant)
+    from msgraph.generated.models.subscription import Subscription
+
+    made = await ask(
+        client.subscriptions.post(
+            Subscription(
+                change_type="created",
+                resource=f"/users/{user}/messages",
+                notification_url=notification_url,
+                lifecycle_notification_url=lifecycle_url,
+                client_state=client_state,
+                expiration_date_time=expires,
+            )
+        )
+    )
+    return Subscribed(made.id or "", made.expiration_date_time or expires) if made else Subscribed("", expires)
+
+
+async def renew(tenant: str, subscription: str, expires: datetime) -> datetime:
+    """Let a subscription last until `expires`, which reauthorizes it too, and return when it will end."""
+    client = await graph_client(tenant)
+    from msgraph.generated.models.subscription import Subscription
+
+    change = Subscription(expiration_date_time=expires)
+    renewed = await ask(client.subscriptions.by_subscription_id(subscription).patch(change))
+    return (renewed.expiration_date_time if renewed else None) or expires
+
+
+async def unsubscribe(tenant: str, subscription: str) -> None:
+    """End a subscription; it may be gone already."""
+    client = await graph_client(tenant)
+    try:
+        await ask(client.subscriptions.by_subscription_id(subscription).delete())
+    except Rejected as error:
+        if error.status != 404:
+            raise
+
+
+async def get_incoming(tenant: str, user: str, message: str) -> Incoming | None:
+    """Return a message without its text, or None where the mailbox has it no more."""
+    client = await graph_client(tenant)
+    from kiota_abstractions.base_request_configuration import RequestConfiguration
+    from msgraph.generated.users.item.messages.item.message_item_request_builder import MessageItemRequestBuilder
+
+    parameters = MessageItemRequestBuilder.MessageItemRequestBuilderGetQueryParameters(
+        select=list(_ENVELOPE), expand=list(_EXPAND)
+    )
+    item = client.users.by_user_id(user).messages.by_message_id(message)
+    try:
+        found = await ask(item.get(RequestConfiguration(query_parameters=parameters)))
+    except Rejected as error:
+        # A 404 may also mean that the mailbox is gone, which the catch-up finds out.
+        if error.status == 404:
+            return None
+        raise
+    return _incoming(found) if found else None
+
+
+async def received_since(tenant: str, user: str, since: datetime) -> AsyncIterator[list[Incoming]]:
+    """Yield, page by page, the messages received at `since` or later, earliest first, without their text."""
+    client = await graph_client(tenant)
+    from kiota_abstractions.base_request_configuration import RequestConfiguration
+    from msgraph.generated.users.item.messages.messages_request_builder import MessagesRequestBuilder
+
+    parameters = MessagesRequestBuilder.MessagesRequestBuilderGetQueryParameters(
+        filter=f"receivedDateTime ge {since.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}",
+        orderby=["receivedDateTime"],
+        select=list(_ENVELOPE),
+        expand=list(_EXPAND),
+        top=PAGE_SIZE,
+    )
+    messages = client.users.by_user_id(user).messages
+    page = await ask(messages.get(RequestConfiguration(query_parameters=parameters)))
+    while page is not None:
+        yield [_incoming(message) for message in page.value or ()]
+        if not page.odata_next_link:
+            return
+        page = await ask(messages.with_url(page.odata_next_link).get())
+
+
+async def get_content(tenant: str, user: str, message: str) -> Content | None:
+    """Return what a message says and whom it went to, or None where the mailbox has it no more."""
+    client = await graph_client(tenant)
+    from kiota_abstractions.base_request_configuration import RequestConfiguration
+    from msgraph.generated.users.item.messages.item.message_item_request_builder import MessageItemRequestBuilder
+
+    parameters = MessageItemRequestBuilder.MessageItemRequestBuilderGetQueryParameters(
+        select=["id", "body", "toRecipients", "ccRecipients", "sentDateTime"]
+    )
+    item = client.users.by_user_id(user).messages.by_message_id(message)
+    try:
+        found = await ask(item.get(RequestConfiguration(query_parameters=parameters)))
+    except Rejected as error:
+        if error.status == 404:
+            return None
+        raise
+    if found is None:
+        return None
+    return Content(
+        _html(found.body),
+        tuple(_party(recipient) for recipient in found.to_recipients or ()),
+        tuple(_party(recipient) for recipient in found.cc_recipients or ()),
+        found.sent_date_time,
+    )
+
+
+async def get_mime(tenant: str, user: str, message: str) -> bytes:
+    """Return a message's MIME text (RFC 5322), b"" where the mailbox has it no more."""
+    client = await graph_client(tenant)
+    try:
+        found = await ask(client.users.by_user_id(user).messages.by_message_id(message).content.get())
+    except Rejected as error:
+        if error.status == 404:
+            return b""
+        raise
+    return found or b""
+
+
+def _incoming(message: "Message") -> Incoming:
+    author, sender = _party(message.from_), _party(message.sender)
+    author = author if author.address else sender
+    return Incoming(
+        id=message.id or "",
+        message_id=message.internet_message_id or "",
+        subject=message.subject or "",
+        address=author.address,
+        name=author.name,
+        sender=sender.address,
+        conversation=message.conversation_id or "",
+        received=message.received_date_time or datetime.now(UTC),
+        is_draft=bool(message.is_draft),
+        item=_item(message),
+        headers=tuple((header.name or "", header.value or "") for header in message.internet_message_headers or ()),
+    )
+
+
+def _item(message: "Message") -> str:
+    """Return the message class where Graph has it, else its type, such as #microsoft.graph.eventMessageResponse."""
+    properties = message.single_value_extended_properties or ()
+    return next((held.value for held in properties if held.value), None) or message.odata_type or ""
+
+
+def _party(recipient: "Recipient | None") -> Party:
+    held = recipient.email_address if recipient else None
+    return Party(held.address or "", held.name or "") if held else Party("", "")
+
+
+def _html(body: Any) -> str:
+    content = (body.content if body else None) or ""
+    if body and str(body.content_type or "").casefold().endswith("text"):
+        return f'<div style="white-space: pre-wrap">{escape(content, quote=False)}</div>'
+    return content
