@@ -1,9 +1,12 @@
 """Makes the demo organizations and their users in a local run's storage; safe to repeat."""
 
 import asyncio
+import os
 import uuid
+from pathlib import Path
 
 from local.directory import TENANTS, Tenant
+from local.functions_host.app_settings import load_app_settings
 from shared.engagement.times import iso_seconds
 from shared.storage import records
 from shared.storage.account import Conflict, close_session
@@ -44,4 +47,5 @@ async def _seed_organization(tenant: Tenant) -> None:
 
 
 if __name__ == "__main__":
+    os.environ.update(load_app_settings(Path.cwd(), os.environ))
     asyncio.run(seed())

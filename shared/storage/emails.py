@@ -72,9 +72,9 @@ async def commit(
 ) -> None:
     """Change an email that still has `etag`: merge `changes` into its row, and carry out `rows` under it.
 
-    A change to None clears the column. Beyond one transaction the rows go first, in chunks, and the email's row with the
-    last. Raises `PreconditionFailed` where somebody was faster, `NotFound` where the email is gone; the caller reads
-    again and decides anew.
+    A change to None clears the column. Beyond one transaction the rows go first, in chunks, and the email's row with
+    the last. Raises `PreconditionFailed` where somebody was faster and `NotFound` where the email is gone; the caller
+    reads again and decides anew.
     """
     # A merge cannot remove a property, so a cleared column is stored as "" and not read back.
     cleared = {name: "" if value is None else value for name, value in changes.items()}

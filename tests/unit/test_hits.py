@@ -1,0 +1,75 @@
+"""What is taken from a request: the client's address that can be believed, and the headers that may be kept."""
+
+import ipaddress
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from shared.engagement.hits import MAX_HEADER_LENGTH, MAX_HEADERS, Hit, Kind, client_address, kept_headers
+from shared.storage.journal import make_row, read_hit
+
+LOOPBACK = (ipaddress.ip_network("127.0.0.0/8"), ipaddress.ip_network("::1/128"))
+
+
+@pytest.mark.parametrize(
+    ("forwarded", "trusted", "address"),
+    [
+        ("203.0.113.9", (), "203.0.113.9"),
+        ("203.0.113.9:4711", (), "203.0.113.9"),
+        ("[2001:db8::1]:4711", (), "2001:db8::1"),
+        ("2001:db8::1", (), "2001:db8::1"),
+        ("198.51.100.7, 203.0.113.9", (), "203.0.113.9"),
+        ("198.51.100.7, 127.0.0.1:80", LOOPBACK, "198.51.100.7"),
+        ("192.0.2.1, 198.51.100.7, 127.0.0.1:80, [::1]:80", LOOPBACK, "198.51.100.7"),
+        ("127.0.0.1:80", LOOPBACK, "127.0.0.1"),
+        ("::ffff:203.0.113.9", (), "203.0.113.9"),
+        ("nonsense, 127.0.0.1", LOOPBACK, "127.0.0.1"),
+        ("nonsense", (), ""),
+        ("", (), ""),
+    ],
+)
+def test_the_address_is_the_first_from_the_right_that_no_trusted_proxy_has(forwarded, trusted, address):
+    assert client_address(forwarded, trusted) == address
+
+
+def test_nothing_left_of_an_untrusted_peer_is_believed():
+    assert client_address("8.8.8.8, 198.51.100.7, 203.0.113.9", LOOPBACK) == "203.0.113.9"
+
+
+@given(st.text(max_size=200))
+def test_any_header_gives_an_address_or_nothing(text):
+    found = client_address(text, LOOPBACK)
+    assert found == "" or ipaddress.ip_address(found)
+
+
+def test_credentials_and_the_front_ends_own_headers_are_not_kept():
+    kept = kept_headers({"Cookie": "a=b", "Authorization": "Bearer x", "X-Forwarded-For": "1.2.3.4", "Accept": "*/*"})
+    assert kept == {"accept": "*/*"}
+
+
+def test_hostile_headers_are_bounded():
+    kept = kept_headers({f"x-{n}": "v" * 10_000 for n in range(1000)})
+    assert len(kept) == MAX_HEADERS
+    assert max(map(len, kept.values())) == MAX_HEADER_LENGTH
+
+
+header_names = st.from_regex(r"[a-z][a-z0-9-]{0,20}", fullmatch=True)
+header_values = st.text(st.characters(blacklist_categories=["Cs", "Cc"]), max_size=40)
+
+
+@given(
+    st.builds(
+        Hit,
+        id=st.integers(1, 10**11).map(lambda n: f"0123456789abcdef-{n:012d}"),
+        kind=st.sampled_from(Kind),
+        item=st.integers(0, 65535),
+        at=st.integers(0, 10**13),
+        method=st.sampled_from(["GET", "HEAD"]),
+        address=st.ip_addresses().map(str),
+        headers=st.dictionaries(header_names, header_values, max_size=5),
+        query=st.text(max_size=40),
+    )
+)
+def test_the_journal_gives_a_hit_back_as_it_was(hit):
+    assert read_hit(make_row(hit, "email", 1, None)) == hit
