@@ -1,12 +1,20 @@
 """Fixtures that more than one layer of tests uses."""
 
+import asyncio
+import base64
 import random
+import uuid
 from collections.abc import Iterator
 
 import pytest
+import pytest_asyncio
 
 from local import azurite as emulator
 from local.processes import is_port_free, stop
+from shared.settings import settings
+from shared.storage.account import account_of, host_account
+from shared.storage.organizations import DEFAULT_SETTINGS, Organization
+from shared.storage.provisioning import provision_deployment, provision_organization
 
 
 def free_ports(count: int) -> int:
@@ -32,3 +40,35 @@ def azurite() -> Iterator[str]:
                 raise
     yield emulator.connection_string(port)
     stop(process)
+
+
+@pytest.fixture(scope="session")
+def configured(azurite: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Give this process the app settings of a deployment on `azurite`."""
+    values = {
+        "AzureWebJobsStorage": azurite,
+        "BASE_URL": "http://127.0.0.1:7071",
+        "TOKEN_SECRETS": "1:" + base64.b64encode(b"a secret of the tests, 32 bytes or more").decode(),
+        "TRUSTED_PROXIES": "127.0.0.0/8,::1/128",
+        "SPOOL_DIR": str(tmp_path_factory.mktemp("spool")),
+        "WEB_API_AUDIENCE": "api://email-engagement",
+        "MICROSOFT365_URL": "",
+    }
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in values.items():
+            patch.setenv(name, value)
+        settings.cache_clear()
+        host_account.cache_clear()
+        account_of.cache_clear()
+        asyncio.run(provision_deployment())
+        yield
+        settings.cache_clear()
+
+
+@pytest_asyncio.fixture
+async def organization(configured: None) -> Organization:
+    """Return an organization of its own for one test, with its tables and container."""
+    name = "org" + uuid.uuid4().hex[:12]
+    made = Organization(name, str(uuid.uuid4()), str(uuid.uuid4()), DEFAULT_SETTINGS)
+    await provision_organization(made)
+    return made

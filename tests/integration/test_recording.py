@@ -1,0 +1,186 @@
+"""Recording hits: group commit, the budget, the spool, and every hit exactly once in the journal."""
+
+import asyncio
+import itertools
+import os
+import stat
+import time
+import uuid
+
+import pytest
+
+from shared.engagement.hits import Hit, Kind
+from shared.services.recording import Recorder
+from shared.storage import journal
+from shared.storage.account import Unavailable
+from shared.storage.journal import Writer, make_row, read_rows
+from shared.storage.spool import Spool
+
+_numbers = itertools.count(1)
+AT = 1_800_000_000_000
+PARTITION = f"{AT // 60_000:010d}-0123456789abcdef"
+
+
+def a_row(at=AT):
+    hit = Hit(f"0123456789abcdef-{next(_numbers):012d}", Kind.OPEN, 0, at, "GET", "203.0.113.9", {"accept": "*/*"}, "")
+    return make_row(hit, str(uuid.uuid4()), 1, None)
+
+
+@pytest.fixture
+def spool(tmp_path):
+    return Spool(tmp_path / "spool", "0123456789abcdef", 1_000_000)
+
+
+class Journal:
+    """A journal that takes what it is given, or fails while it is down."""
+
+    def __init__(self):
+        self.down, self.rows = False, []
+
+    async def write(self, organization, rows):
+        if self.down:
+            raise Unavailable(0, "Down")
+        self.rows.extend((organization, row["RowKey"]) for row in rows)
+
+
+async def test_hits_of_a_burst_share_few_writes_and_are_all_there(organization):
+    woken = []
+    writer = Writer(organization.name, lambda *partition: woken.append(partition))
+    rows = [a_row() for _ in range(250)]
+    assert all(await asyncio.gather(*(writer.append(row) for row in rows)))
+    stored = await read_rows(organization, PARTITION)
+    assert sorted(row["RowKey"] for row in stored) == sorted(row["RowKey"] for row in rows)
+    assert woken == [(organization.name, PARTITION)], "one fold message for the partition"
+
+
+async def test_a_minute_that_turns_splits_the_commit(organization):
+    woken = []
+    writer = Writer(organization.name, lambda *partition: woken.append(partition))
+    assert all(await asyncio.gather(*(writer.append(a_row(AT + n * 60_000)) for n in (0, 0, 1, 1, 2))))
+    assert len(woken) == 3
+
+
+async def test_hits_of_an_organization_that_is_gone_are_dropped_without_failing(configured):
+    writer = Writer("nobodyhere", lambda *_: None)
+    assert await writer.append(a_row())
+
+
+async def test_writing_a_row_again_replaces_it(organization):
+    row = a_row()
+    await journal.write_rows(organization.name, [row])
+    await journal.write_rows(organization.name, [row])
+    assert len(await read_rows(organization, PARTITION)) == 1
+
+
+async def test_deleting_takes_exactly_the_rows_that_were_read(organization):
+    first, second = [a_row() for _ in range(150)], a_row()
+    for at in (0, 100):
+        await journal.write_rows(organization.name, first[at : at + 100])
+    read = await read_rows(organization, PARTITION)
+    await journal.write_rows(organization.name, [second])
+    await journal.delete_rows(organization, read[:3])
+    await journal.delete_rows(organization, read)
+    assert [row["RowKey"] for row in await read_rows(organization, PARTITION)] == [second["RowKey"]]
+
+
+async def test_old_partitions_are_found_and_young_ones_left(organization):
+    minutes = [100, 101, 105]
+    for minute in minutes:
+        await journal.write_rows(organization.name, [a_row(minute * 60_000) for _ in range(3)])
+    found = await journal.old_partitions(organization, 105)
+    assert [journal.partition_minute(partition) for partition in found] == [100, 101]
+
+
+async def test_a_store_that_hangs_does_not_keep_the_recipient_waiting(organization, spool, monkeypatch):
+    async def hang(*_):
+        await asyncio.sleep(60)
+
+    monkeypatch.setattr(journal, "write_rows", hang)
+    recorder = Recorder(spool, budget=0.05)
+    started = time.perf_counter()
+    await recorder.record(organization.name, a_row())
+    waited = time.perf_counter() - started
+    await recorder.record(organization.name, a_row())
+    assert recorder.suspended, "the second one did not even try"
+    assert waited < 5
+    assert not spool.empty
+
+
+async def test_what_was_spooled_is_written_when_storage_is_back(organization, spool, monkeypatch):
+    real, down = journal.write_rows, True
+
+    async def write(*arguments):
+        if down:
+            raise Unavailable(0, "Down")
+        await real(*arguments)
+
+    monkeypatch.setattr(journal, "write_rows", write)
+    recorder = Recorder(spool, budget=1.0)
+    rows = [a_row() for _ in range(120)]
+    await asyncio.gather(*(recorder.record(organization.name, row) for row in rows))
+    assert recorder.suspended
+    down = False
+    assert await recorder.drain_now() == 120
+    assert not recorder.suspended
+    stored = await read_rows(organization, PARTITION)
+    assert sorted(row["RowKey"] for row in stored) == sorted(row["RowKey"] for row in rows)
+
+
+async def test_a_drain_that_breaks_off_loses_nothing(spool):
+    journal_, rows = Journal(), [a_row() for _ in range(250)]
+    for row in rows:
+        spool.append("contoso", row)
+    journal_.down = True
+    with pytest.raises(Unavailable):
+        await spool.drain(journal_.write)
+    journal_.down = False
+    spool.append("contoso", late := a_row())
+    assert await spool.drain(journal_.write) == 251
+    assert {key for _, key in journal_.rows} == {row["RowKey"] for row in [*rows, late]}
+    assert spool.empty
+    assert list(spool.directory.iterdir()) == []
+
+
+async def test_the_spool_of_a_process_that_is_gone_is_adopted(tmp_path):
+    gone = Spool(tmp_path, "aaaaaaaaaaaaaaaa", 1_000_000)
+    gone.append("contoso", row := a_row())
+    heir = Spool(tmp_path, "bbbbbbbbbbbbbbbb", 1_000_000)
+    assert heir.adopt() == 0, "its owner lives"
+    os.close(gone._open.descriptor)
+    assert heir.adopt() == 1
+    assert Spool(tmp_path, "cccccccccccccccc", 1_000_000).adopt() == 0, "one heir"
+    journal_ = Journal()
+    assert await heir.drain(journal_.write) == 1
+    assert journal_.rows == [("contoso", row["RowKey"])]
+
+
+async def test_a_torn_tail_is_ignored(tmp_path):
+    gone = Spool(tmp_path, "aaaaaaaaaaaaaaaa", 1_000_000)
+    gone.append("contoso", row := a_row())
+    os.write(gone._open.descriptor, b'["contoso",{"PartitionKey":"000')
+    os.close(gone._open.descriptor)
+    heir, journal_ = Spool(tmp_path, "bbbbbbbbbbbbbbbb", 1_000_000), Journal()
+    heir.adopt()
+    assert await heir.drain(journal_.write) == 1
+    assert journal_.rows == [("contoso", row["RowKey"])]
+
+
+def test_a_full_spool_counts_what_it_loses(tmp_path):
+    spool = Spool(tmp_path, "0123456789abcdef", 1000)
+    kept = sum(spool.append("contoso", a_row()) for _ in range(20))
+    assert 0 < kept < 20
+    assert spool.lost == 20 - kept
+    assert sum(path.stat().st_size for path in tmp_path.iterdir()) <= 1000
+
+
+def test_a_spool_that_cannot_be_written_loses_and_says_so_but_does_not_raise(tmp_path):
+    (tmp_path / "file").write_text("not a directory")
+    spool = Spool(tmp_path / "file", "0123456789abcdef", 1000)
+    assert spool.append("contoso", a_row()) is False
+    assert spool.lost == 1
+
+
+def test_nobody_else_reads_the_spool(spool):
+    spool.append("contoso", a_row())
+    [path] = spool.directory.iterdir()
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
