@@ -1,0 +1,57 @@
+"""The follow rule: whether an email's opens, clicks and attachment views may be followed, and why not when not.
+
+Source: the Dynamics 365 Sales product page on email engagement (an email can be followed only if To and Cc hold
+accounts, contacts and leads, all of which allow it) and the schema, where ``isemailfollowed`` overrides
+``followemailuserpreference``. Bcc is neither followed nor looked at.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+TO = 2
+CC = 3
+"""Values of Dataverse's ``participationtypemask``."""
+
+FOLLOWABLE = frozenset({"account", "contact", "lead"})
+
+NOT_ASKED = "following was not asked for"
+SWITCHED_OFF = "following email is switched off in your organization"
+NOBODY = "there is no recipient in To or Cc"
+
+_KINDS = {"systemuser": "a user", "queue": "a queue"}
+
+
+@dataclass(frozen=True, slots=True)
+class Party:
+    """A recipient: `role` is its ``participationtypemask``, `kind` the table of its record ("" where the address has
+    none), `name` what a seller knows it by, `allows` its record's ``followemail`` (Allow by default)."""
+
+    role: int
+    kind: str
+    name: str
+    allows: bool = True
+
+
+def why_not_followed(*, preference: bool, switched_on: bool, parties: Sequence[Party]) -> str | None:
+    """Return why an email is not followed, naming the party that stands in the way, or None when it is followed.
+
+    `preference` is ``followemailuserpreference``, `switched_on` the organization's ``isemailmonitoringallowed``. Where
+    several parties stand in the way, the one who does not allow it is named before one who is of another kind.
+
+    >>> why_not_followed(preference=True, switched_on=True, parties=[Party(TO, "contact", "Ann", allows=False)])
+    'Ann does not allow following'
+    """
+    if not preference:
+        return NOT_ASKED
+    if not switched_on:
+        return SWITCHED_OFF
+    looked_at = [party for party in parties if party.role in (TO, CC)]
+    if not looked_at:
+        return NOBODY
+    for party in looked_at:
+        if party.kind in FOLLOWABLE and not party.allows:
+            return f"{party.name} does not allow following"
+    for party in looked_at:
+        if party.kind not in FOLLOWABLE:
+            return f"{party.name} is {_KINDS.get(party.kind, 'an address')}, not an account, contact or lead"
+    return None
