@@ -5,6 +5,7 @@ import itertools
 import random
 import uuid
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 
@@ -76,7 +77,7 @@ def a_hit(email_id, after=3600.0, kind=Kind.OPEN, item=0, headers=OUTLOOK, addre
 
 async def journalled(organization, *rows):
     """Write rows as recipients' processes would and return their partitions."""
-    rows_by_partition = {}
+    rows_by_partition: dict[str, list[dict[str, Any]]] = {}
     for row in rows:
         rows_by_partition.setdefault(row["PartitionKey"], []).append(row)
     for own in rows_by_partition.values():
