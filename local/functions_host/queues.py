@@ -104,13 +104,14 @@ async def _receive(trigger: QueueTrigger) -> list[QueueMessage]:
     """Lease the next batch; empty when there is none or storage does not answer."""
     size = trigger.options.batch_size
     try:
+        # One page only: a second request that failed would lose what the first has leased, until the leases end.
         pages = trigger.queue.receive_messages(
             visibility_timeout=trigger.lease_seconds, messages_per_page=size, max_messages=size
         ).by_page()
-        async for page in pages:
-            messages = [message async for message in page]
-            trigger.storage.answered()
-            return messages
+        page = await anext(pages, None)
+        messages = [message async for message in page] if page is not None else []
+        trigger.storage.answered()
+        return messages
     except ResourceNotFoundError:
         with suppress(AzureError):
             await trigger.queue.create_queue()
