@@ -1,0 +1,182 @@
+"""From a message in a sender's mailbox to an interaction: which followed mail it answers, and who wrote what.
+
+A reply is an interaction of type 3 and a received email beside it. Automatic replies and bounces are interactions too,
+labelled Machine, and do not count. ``replycount`` is recomputed from all of an email's replies: a message may be seen
+any number of times. Of a message that answers no followed mail nothing is kept.
+"""
+
+import asyncio
+import logging
+import random
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+from shared.engagement.delivery_reports import DeliveryReport, read_delivery_report
+from shared.engagement.incoming import Incoming, Judgement, Nature, identity, judge, message_ids, references
+from shared.engagement.labels import Label
+from shared.engagement.times import iso_seconds, milliseconds, parse_iso
+from shared.graph import mailbox as graph
+from shared.services.folding import interaction_id
+from shared.services.received import ReceivedEmail, forget_received, save_received
+from shared.storage import emails, records
+from shared.storage.account import NotFound, PreconditionFailed, StorageError
+from shared.storage.emails import EmailPartition
+from shared.storage.organizations import Organization
+from shared.storage.tables import Entity, Operation
+
+REPLY = 3
+"""Dataverse's ``interaction_type`` EmailReply."""
+IN_REPLY_TO, CONVERSATION_INDEX = 3, 5
+"""Dataverse's ``correlationmethod``: by message id, by conversation."""
+
+_ATTEMPTS = 30
+_CLOCKS = timedelta(minutes=1)
+"""How far Exchange's clock and ours may differ."""
+
+_log = logging.getLogger(__name__)
+
+
+async def take_message(
+    organization: Organization, mailbox: str, address: str, message: Incoming, now: datetime
+) -> None:
+    """Record what a message in a sender's mailbox means for the followed mail that it answers; else do nothing.
+
+    `mailbox` is the id of the mailbox's user, `address` theirs. Safe to repeat. Raises `GraphError` where the message's
+    text cannot be read and `StorageError` where storage does not answer.
+    """
+    if not organization.settings["isemailmonitoringallowed"]:
+        return
+    judged = judge(message, frozenset({address.casefold()}))
+    if judged.nature is Nature.OWN:
+        return
+    report = DeliveryReport()
+    if judged.nature is Nature.BOUNCE:
+        report = read_delivery_report(await graph.get_mime(organization.tenant, mailbox, message.id))
+    found = await _answered(organization, message, (*report.original, *references(message)))
+    if found is None:
+        return
+    email, method = found
+    if judge(message, _senders(email)).nature is Nature.OWN or email.get("messageid") in message_ids(
+        message.message_id
+    ):
+        return
+    email_id = email["PartitionKey"]
+    row_key = emails.interaction_key(milliseconds(message.received), f"reply-{identity(message)}")
+    if await organization.tables.get(organization.emails, email_id, row_key, ("RowKey",)) is not None:
+        return
+    if judged.nature is not Nature.REPLY:
+        await _record(organization, email_id, message, _machine(message, judged, report), now)
+        return
+    content = await graph.get_content(organization.tenant, mailbox, message.id)
+    received = ReceivedEmail(email, message, content, method)
+    if await save_received(organization, received, now):
+        _log.info("email %s of %s has a reply", email_id, organization.name)
+    kept = await _record(organization, email_id, message, _person(message, received), now)
+    if not kept:
+        await forget_received(organization, received)
+
+
+async def _answered(organization: Organization, message: Incoming, ids: Sequence[str]) -> tuple[Entity, int] | None:
+    """Return the newest followed email that a message answers and how that was found, or None."""
+    by_id = await _followed(organization, "message", ids)
+    if by_id:
+        return max(by_id, key=_sent), IN_REPLY_TO
+    if not message.conversation:
+        return None
+    # What arrived in the conversation before our mail was sent does not answer it.
+    latest = iso_seconds(milliseconds(message.received + _CLOCKS))
+    in_conversation = await _followed(organization, "conversation", [message.conversation])
+    return next(((email, CONVERSATION_INDEX) for email in in_conversation if _sent(email) <= latest), None)
+
+
+async def _followed(organization: Organization, table: str, ids: Iterable[str]) -> list[Entity]:
+    """Return the followed emails that are known by these message or conversation ids."""
+    keys = await asyncio.gather(*(records.get(organization, table, records.hashed_key(one)) for one in ids))
+    known = dict.fromkeys(str(key["email"]) for key in keys if key is not None)
+    rows = await asyncio.gather(*(emails.get_email(organization, email) for email in known))
+    return [row for row in rows if row is not None and row.get("isemailfollowed")]
+
+
+def _sent(email: Mapping[str, Any]) -> str:
+    """Return when an email was sent, at least when it was about to be (ISO): its reply may come before we know."""
+    return iso_seconds(milliseconds(parse_iso(email.get("senton") or email.get("_intent") or email["createdon"])))
+
+
+def _senders(email: Mapping[str, Any]) -> frozenset[str]:
+    return frozenset(str(email[name]).casefold() for name in ("sender", "_mailbox") if email.get(name))
+
+
+async def _record(
+    organization: Organization, email_id: str, message: Incoming, columns: Mapping[str, Any], now: datetime
+) -> bool:
+    """Write a message's interaction and the email's count of replies; return False where neither may be kept."""
+    reply = f"reply-{identity(message)}"
+    for attempt in range(_ATTEMPTS):
+        partition = await emails.read_partition(organization, email_id, interactions=True)
+        if partition is None or not partition.email.get("isemailfollowed"):
+            return False
+        if any(row["RowKey"].endswith(f":{reply}") for row in partition.interactions):
+            return True
+        row = _interaction(partition, message, reply, columns, now)
+        try:
+            changes = {"replycount": _replies((*partition.interactions, row))}
+            await emails.commit(organization, email_id, partition.email["etag"], changes, [Operation("put", row)])
+        except PreconditionFailed:
+            await asyncio.sleep(random.uniform(0, 0.02 * (attempt + 1)))  # noqa: S311 - spreads the contenders
+        except NotFound:
+            return False
+        else:
+            return True
+    raise StorageError(412, "EmailIsBusy", f"email {email_id} was changed {_ATTEMPTS} times while a reply was recorded")
+
+
+def _replies(interactions: Iterable[Mapping[str, Any]]) -> int:
+    return sum(row.get("interactiontype") == REPLY and row.get("ee_label") == Label.PERSON for row in interactions)
+
+
+def _interaction(
+    partition: EmailPartition, message: Incoming, reply: str, columns: Mapping[str, Any], now: datetime
+) -> dict[str, Any]:
+    email_id = partition.email["PartitionKey"]
+    at = milliseconds(message.received)
+    address = columns["emailaddress"].casefold()
+    recipients = (party for party in partition.parties if str(party.get("addressused", "")).casefold() == address)
+    party = next(recipients, None)
+    reason = columns["ee_labelreason"]
+    if columns["ee_label"] == Label.PERSON and party is None:
+        reason += "; not among the recipients"
+    return {
+        "PartitionKey": email_id,
+        "RowKey": emails.interaction_key(at, reply),
+        "interactionforemailid": interaction_id(email_id, reply),
+        "interactiontype": REPLY,
+        "emailactivityid": email_id,
+        "emailinteractiontime": iso_seconds(at),
+        "interactionrepliedby": (message.name or message.address)[:1250],
+        "interactionreplyid": message.message_id[:1250],
+        "interactionpartyid": party.get("partyid") if party else None,
+        "ownerid": partition.email.get("ownerid"),
+        "statecode": 0,
+        "createdon": iso_seconds(milliseconds(now)),
+        **columns,
+        "ee_labelreason": reason,
+    }
+
+
+def _person(message: Incoming, received: ReceivedEmail) -> dict[str, Any]:
+    return {
+        "emailaddress": message.address[:1250],
+        "emailinteractionreplyid": received.id,
+        "ee_label": int(Label.PERSON),
+        "ee_labelreason": "wrote back",
+    }
+
+
+def _machine(message: Incoming, judged: Judgement, report: DeliveryReport) -> dict[str, Any]:
+    bounced = judged.nature is Nature.BOUNCE
+    return {
+        "emailaddress": ((report.recipient if bounced else "") or message.address)[:1250],
+        "ee_label": int(Label.MACHINE),
+        "ee_labelreason": str(report) if bounced else judged.reason,
+    }
