@@ -1,0 +1,88 @@
+"""Errors in Dataverse's shape: ``{"error": {"code": "0x...", "message": ...}}``.
+
+Codes are Dataverse's own (Microsoft's "Web service error codes" page); the message names the culprit.
+"""
+
+from collections.abc import Mapping
+
+from shared.webapi.http import Response, json_body
+
+
+class Failure(Exception):
+    """A request ends with this answer."""
+
+    def __init__(self, status: int, code: str, message: str, headers: Mapping[str, str] | None = None) -> None:
+        super().__init__(message)
+        self.status, self.code, self.message, self.headers = status, code, message, headers or {}
+
+
+def error_response(failure: Failure) -> Response:
+    """Return the answer that a failure stands for."""
+    body = json_body({"error": {"code": failure.code, "message": failure.message}})
+    return Response(
+        failure.status, {"Content-Type": "application/json; odata.metadata=minimal", **failure.headers}, body
+    )
+
+
+def bad_payload(message: str) -> Failure:
+    """The body cannot be understood."""
+    return Failure(400, "0x80048d19", message)
+
+
+def bad_query(message: str) -> Failure:
+    """A query option cannot be understood or is not supported."""
+    return Failure(400, "0x80060888", message)
+
+
+def invalid(message: str) -> Failure:
+    """A value is understood but may not be (InvalidArgument)."""
+    return Failure(400, "0x80040203", message)
+
+
+def unknown_property(name: str, table: str) -> Failure:
+    """A column that the table does not have."""
+    return Failure(
+        400, "0x80060888", f"Could not find a property named '{name}' on type 'Microsoft.Dynamics.CRM.{table}'."
+    )
+
+
+def unknown_segment(segment: str) -> Failure:
+    """A set, function or property in the path that there is not."""
+    return Failure(404, "0x8006088a", f"Resource not found for the segment '{segment}'.")
+
+
+def does_not_exist(table: str, id: str) -> Failure:
+    """A record that there is not (ObjectDoesNotExist)."""
+    return Failure(404, "0x80040217", f"{table} With Id = {id} Does Not Exist")
+
+
+def already_exists() -> Failure:
+    """A record that is there already (DuplicateRecord)."""
+    return Failure(412, "0x80040237", "A record with matching key values already exists.")
+
+
+def stale() -> Failure:
+    """If-Match named another version (ConcurrencyVersionMismatch)."""
+    return Failure(
+        412, "0x80060882", "The version of the existing record doesn't match the RowVersion property provided."
+    )
+
+
+def denied(message: str) -> Failure:
+    """The caller may not do this (PrivilegeDenied)."""
+    return Failure(403, "0x80040220", message)
+
+
+def method_not_allowed(method: str, what: str) -> Failure:
+    """A method that the resource does not have."""
+    return Failure(405, "0x80060888", f"{method} is not supported on {what}.")
+
+
+def unavailable() -> Failure:
+    """Storage does not answer; the same request may succeed soon."""
+    return Failure(503, "0x80044151", "The service is busy. Please try again shortly.", {"Retry-After": "5"})
+
+
+def unexpected() -> Failure:
+    """Our own fault (UnExpected); the details are in the log only."""
+    return Failure(500, "0x80040216", "An unexpected error occurred.")
