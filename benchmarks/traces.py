@@ -324,7 +324,7 @@ def person(s: Scene, actor: str = "person", *, at: float | None = None, ip: str 
         where = address
         headers = shown.page
         if way == "mpp":
-            headers = browser(r, s.sent).page | {"user-agent": r.choice((SAFARI_IPHONE, SAFARI_MAC))}
+            headers = {**browser(r, s.sent).page, "user-agent": r.choice((SAFARI_IPHONE, SAFARI_MAC))}
             headers = {name: value for name, value in headers.items() if not name.startswith("sec-ch")}
             where = relay(r) if r.random() < 0.5 else address
         name = f"{actor}-relay-click" if where != address else f"{actor}-click"
@@ -400,8 +400,9 @@ def stale_person(s: Scene) -> None:
     """Somebody whose desktop browser has not been updated for a year or two."""
     r = s.r
     ip, start = home(r), reading_time(r)
-    headers = browser(r, s.sent, hints=False).page | {
-        "user-agent": chrome("Windows", current(s.sent) - r.randint(12, 30))
+    headers = {
+        **browser(r, s.sent, hints=False).page,
+        "user-agent": chrome("Windows", current(s.sent) - r.randint(12, 30)),
     }
     if r.random() < 0.5:
         s.display("stale-person", "person", start, ip, program(OUTLOOK))

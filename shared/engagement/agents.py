@@ -17,11 +17,13 @@ DISPLAY_PROXIES = frozenset({"google-image-proxy", "yahoo-proxy"})
 
 @dataclass(frozen=True, slots=True)
 class Agent:
-    """What a user agent says: its class, words for a person ("" unknown), Chromium's major version (0 for others)."""
+    """What a user agent says: its class, words for a person ("" unknown), Chromium's major version (0 for others), and
+    whether it is a browser that nobody could still be using, or that never existed."""
 
     kind: str
     device: str
-    chromium: int
+    chromium: int = 0
+    antique: bool = False
 
 
 GMAIL_PREFETCH = re.compile(r"Chrome/42\.0\.2311\.135 .*Edge/12\.246\b")
@@ -103,31 +105,44 @@ def classify(user_agent: str) -> Agent:
     """Return what `user_agent`, the header's value ("" where there was none), says about who is asking.
 
     >>> classify("Mozilla/5.0")
-    Agent(kind='apple-mpp', device='', chromium=0)
+    Agent(kind='apple-mpp', device='', chromium=0, antique=False)
     >>> classify("Mozilla/4.0 (compatible; MSIE 7.0; Windows NT 10.0; Microsoft Outlook 16.0.5134; ms-office)").device
     'Outlook on Windows'
     """
     text = user_agent.strip()
     kind = _intermediary(text) or _declared(text)
     if kind:
-        return Agent(kind, _PROXY_DEVICES.get(kind, ""), 0)
+        return Agent(kind, _PROXY_DEVICES.get(kind, ""))
     version = _CHROMIUM.search(text)
     chromium = int(version[1]) if version else 0
     system = _first(_SYSTEMS, text)
     client = _first(_MAIL_CLIENTS, text)
     if client:
-        return Agent("mail-client", _words(client, system), 0)
+        return Agent("mail-client", _words(client, system))
     if _WEBKIT_END.search(text):
-        return Agent("apple-mail", _words("Apple Mail", system), 0)
+        return Agent("apple-mail", _words("Apple Mail", system))
     if _WEBKIT_APP.search(text):
-        return Agent("mail-client", _words("a mail app", system), 0)
+        return Agent("mail-client", _words("a mail app", system))
     browser = _first(_BROWSERS, text)
     if browser:
-        return Agent("webview" if _WEBVIEW.search(text) else "browser", _words(browser, system), chromium)
-    return Agent("app", _words("an app", system) if system else "", 0)
+        kind = "webview" if _WEBVIEW.search(text) else "browser"
+        return Agent(kind, _words(browser, system), chromium, antique=_antique(text, chromium))
+    return Agent("app", _words("an app", system) if system else "")
 
 
 _PROXY_DEVICES = {"google-image-proxy": "Gmail", "yahoo-proxy": "Yahoo Mail"}
+
+
+_WINDOWS = re.compile(r"Windows NT (\d+)\.(\d)")
+_OLD_VERSIONS = re.compile(r"MSIE |Trident/|\bFirefox/\d\d\.|\bVersion/(?:\d|1[01])\.[\d.]+ Safari/")
+
+
+def _antique(text: str, chromium: int) -> bool:
+    """Return whether a desktop browser is beyond what people still use: Internet Explorer, Firefox below 100, Safari
+    below 12, anything on XP or Vista, or a Chromium on a Windows it no longer ran on (110 left Windows 7 and 8)."""
+    windows = _WINDOWS.search(text)
+    version = (int(windows[1]), int(windows[2])) if windows else (10, 0)
+    return bool(_OLD_VERSIONS.search(text)) or version < (6, 1) or (version < (10, 0) and chromium >= 110)
 
 
 def _intermediary(text: str) -> str:

@@ -4,6 +4,7 @@ Weights are points; `ENOUGH` of them on one hit make it a machine's. What proves
 hints weighs less and needs company: being early is never enough, whatever comes before five minutes are over.
 """
 
+from bisect import bisect_right
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -198,6 +199,7 @@ def sweeps(email: Email, hits: Sequence[Observation]) -> list[Sweep]:
     """
     clicks = [i for i, o in enumerate(hits) if o.kind in CLICKS and o.agent_class not in agents.DISPLAY_PROXIES]
     targets = email.links + email.attachments
+    sender = email.sender_source.partition("|")[0] or None
     found: list[Sweep] = []
     taken: set[int] = set()
     for key, least in (
@@ -208,7 +210,7 @@ def sweeps(email: Email, hits: Sequence[Observation]) -> list[Sweep]:
     ):
         groups: defaultdict[str, list[int]] = defaultdict(list)
         for i in clicks:
-            if i not in taken:
+            if i not in taken and (least < 3 or hits[i].source != sender):
                 groups[key(hits[i])].append(i)
         need = max(least, min(3, targets))
         for group in groups.values():
@@ -272,6 +274,8 @@ def _crawl(distinct: int, links: int, pace: float, *, ordered: bool) -> Evidence
     reason = f"went through {distinct} links, one every {pace:.1f} s"
     if (distinct >= 4 and pace <= 2.5) or (distinct >= 5 and distinct >= links and pace <= 8):
         return Evidence(ENOUGH, reason)
+    if distinct >= 3 and pace <= 1.5:
+        return Evidence(80, reason)
     if distinct >= 3 and distinct >= links and ordered and pace <= 2.5:
         return Evidence(60, reason)
     if distinct >= 4 and pace <= 8:
@@ -327,12 +331,21 @@ def clicks_at_once(_email: Email, hits: Sequence[Observation]) -> Found:
                 yield from ((before, evidence), (i, evidence))
 
 
+def reads_there(_email: Email, hits: Sequence[Observation]) -> Found:
+    """Somebody reads with a mail program at this data centre's address: a virtual desktop or a VPN, not a scanner."""
+    readers = {o.source for o in hits if o.agent_class == "mail-client" and o.kind not in CLICKS}
+    for i, o in enumerate(hits):
+        if o.network_class in ("azure", "cloud") and o.source in readers and o.agent_class in BROWSERS:
+            yield i, Evidence(-50, "came from where somebody reads mail")
+
+
 GROUP_RULES: tuple[Callable[[Email, Sequence[Observation]], Found], ...] = (
     crawls,
     rotates,
     hammers,
     changes_agents,
     clicks_at_once,
+    reads_there,
 )
 
 
@@ -340,13 +353,16 @@ def around_sweeps(email: Email, hits: Sequence[Observation], found: Sequence[Swe
     """What belongs to a sweep beside its clicks: the pixel some seconds before it (median 9 s after sending, the sweep
     33 s later; craft-campaign 546), by the same address under another browser, or by an address not seen again."""
     last = {o.source: o.at for o in hits}
-    sources = [{hits[i].source for i in sweep.hits} | {hits[i].network for i in sweep.hits} for sweep in found]
+    ordered = sorted(found, key=lambda sweep: sweep.start)
+    starts = [sweep.start for sweep in ordered]
+    sources = [{hits[i].source for i in sweep.hits} | {hits[i].network for i in sweep.hits} for sweep in ordered]
     swept = {i for sweep in found for i in sweep.hits}
     for i, o in enumerate(hits):
         if i in swept or o.agent_class != "browser" or o.network_class in ("exchange-online", "icloud-relay"):
             continue
-        for sweep, known in zip(found, sources, strict=True):
-            if not sweep.start - 2 * MINUTE <= o.at <= sweep.end + 10 * SECOND:
+        until = bisect_right(starts, o.at + 2 * MINUTE)
+        for sweep, known in zip(ordered[max(0, until - 8) : until], sources[max(0, until - 8) : until], strict=True):
+            if o.at > sweep.end + 10 * SECOND:
                 continue
             if o.source in known or o.network in known:
                 yield i, Evidence(80, f"opened beside a machine that {sweep.evidence.reason}")

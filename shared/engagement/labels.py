@@ -5,7 +5,7 @@ fetches are known by what they are. A pure function over one email's hits: run a
 observations it gives better labels.
 """
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntEnum
@@ -63,13 +63,13 @@ def _weigh(email: Email, hits: Sequence[Observation]) -> list[list[Evidence]]:
     if len(hits) > 1:
         found = evidence.sweeps(email, hits)
         for sweep in found:
-            for i in sweep.hits:
-                weights[i].append(sweep.evidence)
+            _add(weights, ((i, sweep.evidence) for i in sweep.hits))
         for rule in evidence.GROUP_RULES:
             _add(weights, rule(email, hits))
         _spread(hits, weights)
         if found:
-            _add(weights, evidence.around_sweeps(email, hits, found))
+            around = evidence.around_sweeps(email, hits, found)
+            _add(weights, ((i, e) for i, e in around if not is_sender(email, hits[i])))
             _spread(hits, weights)
         _doubles(email, hits, weights)
         _spread(hits, weights)
@@ -117,54 +117,60 @@ def _spread(hits: Sequence[Observation], weights: list[list[Evidence]]) -> None:
 
 
 def _doubles(email: Email, hits: Sequence[Observation], weights: list[list[Evidence]]) -> None:
-    """Time-of-click checks: a person's click fetched again by another source and agent, milliseconds to seconds apart.
-
-    Which of two is the person's: the one with less against it, then the one whose source was seen before (it opened the
-    mail), then the first (Resend 901 saw the check 12 s later, Safe Links within milliseconds).
-    """
-    known: defaultdict[str, list[int]] = defaultdict(list)
-    for i, o in enumerate(hits):
-        known[o.source].append(i)
+    """Time-of-click checks: a person's click fetched again under another agent, milliseconds to seconds apart."""
     by_target: defaultdict[tuple[Kind, int], list[int]] = defaultdict(list)
     for i, o in enumerate(hits):
-        if o.kind in CLICKS:
+        if o.kind in CLICKS and _points(weights[i]) < ENOUGH and not is_sender(email, o):
             by_target[o.kind, o.item].append(i)
+    pairs: defaultdict[frozenset[tuple[str, str]], list[tuple[int, int]]] = defaultdict(list)
     for clicks in by_target.values():
         for n, i in enumerate(clicks):
             for j in clicks[n + 1 : n + 6]:
-                gap = hits[j].at - hits[i].at
-                if gap > 15 * SECOND:
+                if hits[j].at - hits[i].at > 15 * SECOND:
                     break
-                if _points(weights[i]) >= ENOUGH or _points(weights[j]) >= ENOUGH:
-                    continue
-                _judge_double(email, hits, weights, known, i, j, gap)
+                if hits[i].agent != hits[j].agent:
+                    pairs[frozenset((_who(hits[i]), _who(hits[j])))].append((i, j))
+    if pairs:
+        opened = {o.source for i, o in enumerate(hits) if o.kind not in CLICKS and _points(weights[i]) < ENOUGH}
+        acts = Counter(_who(o) for o in hits)
+        for doubled in pairs.values():
+            _judge_doubles(email, hits, weights, opened, acts, doubled)
 
 
-def _judge_double(
+def _judge_doubles(
     email: Email,
     hits: Sequence[Observation],
     weights: list[list[Evidence]],
-    known: dict[str, list[int]],
-    i: int,
-    j: int,
-    gap: int,
+    opened: set[str],
+    acts: Counter[tuple[str, str]],
+    doubled: Sequence[tuple[int, int]],
 ) -> None:
-    first, second = hits[i], hits[j]
-    if first.agent == second.agent or is_sender(email, first) or is_sender(email, second):
-        return
+    """Weigh the clicks two sources share, the same links within seconds of each other, once or more.
 
-    def rank(k: int) -> tuple[int, int, int]:
-        others = [m for m in known[hits[k].source] if m != k and hits[m].agent_class != "apple-mpp"]
-        return (_points(weights[k]) // 20, -min(2, len(others)), k)
+    The person's are those with less against them, then those of the source that opened the mail, then those of the one
+    that did more beside them, then the first (Resend 901 saw the check 12 s later, Safe Links within milliseconds).
+    """
 
-    person, machine = sorted((i, j), key=rank)
-    if gap <= 3 * SECOND:
-        points = ENOUGH if email.recipients <= 1 or first.source != second.source else 60
-    else:
-        points = 80 if email.recipients <= 1 else 40
-        if hits[person].device.rpartition(" on ")[2] != hits[machine].device.rpartition(" on ")[2]:
-            points += 20
-    weights[machine].append(Evidence(points, f"repeated a person's click {gap / SECOND:.1f} s apart from elsewhere"))
+    def rank(k: int) -> tuple[int, bool, int]:
+        return _points(weights[k]) // 20, hits[k].source not in opened, -acts[_who(hits[k])]
+
+    i, j = min(doubled, key=lambda pair: pair[0])
+    person = _who(hits[i if rank(i) <= rank(j) else j])
+    items = len({(hits[i].kind, hits[i].item) for i, _ in doubled})
+    systems = {hits[k].device.rpartition(" on ")[2] for k in (i, j)}
+    for i, j in doubled:
+        gap = hits[j].at - hits[i].at
+        if gap <= 3 * SECOND:
+            points = ENOUGH if email.recipients <= 1 or hits[i].source != hits[j].source else 60
+        else:
+            points = (80 if email.recipients <= 1 else 40) + (20 if len(systems) > 1 else 0)
+        machine = j if _who(hits[i]) == person else i
+        reason = f"repeated a person's click {gap / SECOND:.1f} s from it"
+        weights[machine].append(Evidence(points + 30 * (items - 1), reason))
+
+
+def _who(o: Observation) -> tuple[str, str]:
+    return o.source, o.agent
 
 
 # --- from evidence to a verdict -------------------------------------------------------------------------------------
@@ -173,18 +179,17 @@ def _judge_double(
 def is_sender(email: Email, o: Observation) -> bool:
     """Return whether `o` came from the session that sent the email: its address and agent.
 
-    The same kind of agent is enough later than two days after sending, when its version will have changed; and any
-    agent at all until two seconds after sending, when nobody else can have the mail.
+    The same kind of agent is enough later than two days after sending, when its version may have changed. Another agent
+    at the same address is somebody else in the same office.
     """
     if not email.sender_source:
         return False
     source, agent, kind, device = [*email.sender_source.split("|"), "", "", ""][:4]
     if o.source != source:
         return False
-    since = age(email, o)
-    if o.agent == agent or since < 2 * SECOND:
+    if o.agent == agent:
         return True
-    return since > 2 * 24 * 60 * MINUTE and (o.agent_class, o.device) == (kind, device)
+    return age(email, o) > 2 * 24 * 60 * MINUTE and (o.agent_class, o.device) == (kind, device)
 
 
 def _verdict(email: Email, o: Observation, found: Sequence[Evidence]) -> Verdict:

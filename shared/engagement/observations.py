@@ -167,6 +167,9 @@ def _age(at: int, agent: agents.Agent) -> Iterator[str]:
     makes this more lenient. Windows 7 and 8 stay at 109, phones at what their maker left them: neither is judged.
     Stale versions are how gophish 2357 and 2646 knew scanners.
     """
+    if agent.antique:
+        yield "ancient-browser"
+        return
     if agent.kind != "browser" or not agent.chromium or agent.chromium == 109:
         return
     if not agent.device.endswith((" on Windows", " on Mac", " on Linux")):
