@@ -65,23 +65,25 @@ def create_application(
     Raises ValueError when a route template or an authorization level is not understood.
     """
     router = Router(
-        compile_route(
-            f"{route_prefix}/{function.trigger.get('route', function.name)}",
-            function.trigger.get("methods", ()),
-            Endpoint(function, function.trigger["name"], _keys_for(function, keys), sender(function)),
-        )
-        for function in functions
-        if function.trigger_type == "httptrigger"
+        (
+            compile_route(
+                f"{route_prefix}/{function.trigger.get('route', function.name)}",
+                function.trigger.get("methods", ()),
+                Endpoint(function, function.trigger["name"], _keys_for(function, keys), sender(function)),
+            )
+            for function in functions
+            if function.trigger_type == "httptrigger"
+        ),
+        reserved=RESERVED_SEGMENTS,
     )
 
     async def application(scope: Message, receive: Receive, send: Send) -> None:
-        path = decode_path(scope["raw_path"])
-        found = None if path[1:].partition("/")[0].lower() in RESERVED_SEGMENTS else router.find(scope["method"], path)
+        found = router.find(scope["method"], decode_path(scope["raw_path"]))
         if found is None:
             await _answer_empty(send, 404)
             return
         endpoint, parameters = found
-        query = _query(scope["query_string"])
+        query = _query(scope["query_string"]) if scope["query_string"] else {}
         if endpoint.keys is not None and not _is_authorized(endpoint.keys, scope["headers"], query):
             await _answer_empty(send, 401)
             return
@@ -119,7 +121,8 @@ async def _serve(
     outcome = await invoke(function, invocation_id, [(endpoint.parameter, datum(request, "http"))], {})
     try:
         if outcome.ok:
-            await endpoint.send_outputs(outcome)
+            if endpoint.send_outputs is not no_outputs:
+                await endpoint.send_outputs(outcome)
             start, content = _response(outcome)
         else:
             log.warning("function=%s invocation=%s failed\n%s", function.name, invocation_id, outcome.traceback)
@@ -173,8 +176,6 @@ async def _read_body(headers: Mapping[str, Datum], receive: Receive) -> bytes | 
 
 def _query(raw: bytes) -> dict[str, str]:
     """Return the query parameters, a repeated one joined by commas as Azure does."""
-    if not raw:
-        return {}
     values: dict[str, str] = {}
     for name, value in parse_qsl(raw.decode("latin-1"), keep_blank_values=True):
         values[name] = f"{values[name]},{value}" if name in values else value

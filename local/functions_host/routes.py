@@ -53,10 +53,12 @@ class Route[T]:
 class Router[T]:
     """Routes in order of registration; looks only at those whose first segment can match."""
 
-    def __init__(self, routes: Iterable[Route[T]]) -> None:
+    def __init__(self, routes: Iterable[Route[T]], reserved: Iterable[str] = ()) -> None:
+        """`reserved` are first segments, in lower case, that no route gets."""
         self._routes = tuple(routes)
         literals = {route.first_literal for route in self._routes if route.first_literal is not None}
         self._by_literal = {literal: self._starting_with(literal) for literal in literals}
+        self._by_literal.update((segment, ()) for segment in reserved)
         self._open = self._starting_with(None)
 
     def _starting_with(self, literal: str | None) -> tuple[Route[T], ...]:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import azure_functions_runtime
 from azure_functions_runtime.bindings import datumdef
@@ -71,8 +71,7 @@ class Function:
         return str(self.trigger["type"]).lower()
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(NamedTuple):
     """How an invocation ended: the return value and outputs as the worker converted them, or what was raised."""
 
     ok: bool
