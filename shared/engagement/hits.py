@@ -4,6 +4,7 @@ import ipaddress
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
+from functools import lru_cache
 
 type Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
@@ -82,6 +83,7 @@ def client_address(forwarded_for: str, trusted: Sequence[Network]) -> str:
     return found
 
 
+@lru_cache(maxsize=4096)
 def _parse_address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
     if text.startswith("["):
         text = text[1:].partition("]")[0]
