@@ -1,0 +1,488 @@
+"""What comes back by mail, from the recipient's reply to the interaction: real tables, queues and HTTP."""
+
+import asyncio
+import uuid
+from collections.abc import AsyncIterator, Iterator
+from datetime import UTC, datetime, timedelta
+
+import aiohttp
+import orjson
+import pytest
+import pytest_asyncio
+
+from shared.engagement.notifications import MAX_BODY, client_state, read_client_state
+from shared.graph.client import close_clients
+from shared.graph.mailbox import LIFETIME
+from shared.services import mailboxes
+from shared.settings import settings
+from shared.storage import emails, records
+from shared.storage.account import close_session
+from shared.storage.organizations import DEFAULT_SETTINGS, Organization, save_organization
+from shared.storage.provisioning import provision_organization
+from shared.storage.tables import Operation
+from tests.conftest import free_ports
+from tests.mailbox_world import ANN, MANAGER, SELLER, TENANT, World, post, receive_notifications, run_standin
+
+pytestmark = pytest.mark.filterwarnings("ignore:This class is deprecated:DeprecationWarning:msgraph")
+
+
+@pytest.fixture(scope="module")
+def standin(configured: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of a stand-in; this process's settings point at it."""
+    with run_standin(tmp_path_factory.mktemp("microsoft365")) as url, pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MICROSOFT365_URL", url)
+        patch.setenv("BASE_URL", f"http://127.0.0.1:{free_ports(1)}")
+        settings.cache_clear()
+        yield url
+    settings.cache_clear()
+
+
+@pytest_asyncio.fixture(scope="module")
+async def receiver(standin: str) -> AsyncIterator[None]:
+    """The notification triggers, served where BASE_URL says."""
+    async with receive_notifications(int(settings().base_url.rpartition(":")[2])):
+        yield
+    await close_clients()
+    await close_session()
+
+
+@pytest_asyncio.fixture
+async def world(standin: str, receiver: None) -> AsyncIterator[World]:
+    """An organization of its own, and the stand-in without subscriptions or faults; Graph's contract was kept."""
+    organization = Organization("org" + uuid.uuid4().hex[:12], str(uuid.uuid4()), TENANT.id, DEFAULT_SETTINGS)
+    await provision_organization(organization)
+    async with aiohttp.ClientSession() as http:
+        world = World(standin, organization, http)
+        yield world
+        await world.call("DELETE", "/local/faults")
+        for person in (SELLER, MANAGER):
+            await records.delete(organization, mailboxes.TABLE, person.id)
+        for subscription in await world.subscriptions():
+            await world.call("DELETE", f"/v1.0/subscriptions/{subscription['id']}")
+        world.waiting()
+        violations = (await world.call("GET", "/local/violations"))["value"]
+        await world.call("DELETE", "/local/violations")
+        assert violations == []
+
+
+async def notified(world: World) -> list[dict[str, str]]:
+    """Return the next messages that notifications put on the queue, waiting for Graph to send them."""
+    for _ in range(200):
+        if waiting := [work for work in world.waiting() if "message" in work]:
+            return waiting
+        await asyncio.sleep(0.02)
+    raise AssertionError("no notification arrived")
+
+
+# Replies
+
+
+async def test_a_reply_becomes_an_interaction_a_received_email_and_a_count(world):
+    email_id = await world.send()
+    reply = await world.reply(email_id, "<p>Yes, <b>please</b>.</p>")
+    await world.catch_up()
+
+    [interaction] = await world.replies(email_id)
+    email = (await world.email(email_id)).email
+    assert email["replycount"] == 1
+    assert email["opencount"] == 2
+    assert interaction["interactionrepliedby"] == "ann@northwind.example"
+    assert interaction["emailaddress"] == ANN
+    assert interaction["interactionreplyid"] == reply["internetMessageId"]
+    assert interaction["emailinteractiontime"][:16] == reply["sentDateTime"][:16]
+    assert interaction["ee_label"] == 0
+    assert interaction["ee_labelreason"] == "wrote back"
+    assert interaction["interactionpartyid"] == (await world.email(email_id)).parties[1]["partyid"]
+
+    received = await world.email(interaction["emailinteractionreplyid"])
+    row = received.email
+    assert (row["directioncode"], row["statecode"], row["statuscode"]) == (False, 1, 4)
+    assert row["parentactivityid"] == email_id
+    assert row["correlationmethod"] == 3
+    assert row["messageid"] == reply["internetMessageId"]
+    assert row["inreplyto"] == world.marks[email_id]
+    assert row["ownerid"] == SELLER.id
+    assert row["subject"] == "Re: Our offer"
+    assert "Yes, <b>please</b>." in await emails.read_body(world.organization, row)
+    assert [(p["participationtypemask"], p["addressused"]) for p in received.parties] == [
+        (1, ANN),
+        (2, SELLER.address),
+    ]
+    assert received.parties[1]["partyid"] == SELLER.id
+
+
+async def test_a_reply_is_taken_within_seconds_when_graph_notifies(world):
+    email_id = await world.send()
+    await world.work_off()
+    await world.reply(email_id)
+    for work in await notified(world):
+        await mailboxes.attend(work, datetime.now(UTC))
+    while not await world.replies(email_id):
+        for work in await notified(world):
+            await mailboxes.attend(work, datetime.now(UTC))
+    assert (await world.email(email_id)).email["replycount"] == 1
+
+
+async def test_a_reply_that_is_seen_again_counts_once(world):
+    email_id = await world.send()
+    await world.reply(email_id)
+    for _ in range(3):
+        await world.catch_up()
+    assert len(await world.replies(email_id)) == 1
+    assert (await world.email(email_id)).email["replycount"] == 1
+    assert len(await world.received()) == 1
+
+
+async def test_the_same_reply_in_two_followed_mailboxes_counts_once(world):
+    email_id = await world.send()
+    await world.send(seller=MANAGER, to="bob@northwind.example")
+    await world.reply(email_id, Cc=MANAGER.address)
+    await world.catch_up()
+    assert len(await world.replies(email_id)) == 1
+
+
+async def test_somebody_who_answers_twice_has_two_replies(world):
+    email_id = await world.send()
+    await world.reply(email_id, "Yes.")
+    await world.reply(email_id, "And when?")
+    await world.catch_up()
+    assert len(await world.replies(email_id)) == 2
+    assert (await world.email(email_id)).email["replycount"] == 2
+
+
+async def test_a_reply_is_found_before_the_mail_is_recorded_as_sent(world):
+    email_id = await world.send(sent=False)
+    await world.reply(email_id)
+    await world.catch_up()
+    assert (await world.email(email_id)).email["replycount"] == 1
+
+
+async def test_a_reply_whose_message_id_is_unknown_is_found_by_its_conversation(world):
+    email_id = await world.send()
+    await records.delete(world.organization, "message", records.hashed_key(world.marks[email_id]))
+    await world.reply(email_id)
+    await world.catch_up()
+    [interaction] = await world.replies(email_id)
+    received = await world.email(interaction["emailinteractionreplyid"])
+    assert received.email["correlationmethod"] == 5
+
+
+async def test_what_came_before_the_mail_in_its_conversation_is_no_reply(world):
+    email_id = await world.send()
+    await records.delete(world.organization, "message", records.hashed_key(world.marks[email_id]))
+    email = (await world.email(email_id)).email
+    later = (datetime.now(UTC) + timedelta(hours=1)).strftime("%Y-%m-%dT%H:%M:%SZ")
+    await emails.commit(world.organization, email_id, email["etag"], {"senton": later})
+    await world.reply(email_id)
+    await world.catch_up()
+    assert await world.replies(email_id) == []
+
+
+async def test_an_answer_by_somebody_else_in_the_conversation_is_theirs(world):
+    email_id = await world.send()
+    await world.reply(email_id, From="Bob Builder <bob@northwind.example>")
+    await world.catch_up()
+    [interaction] = await world.replies(email_id)
+    assert interaction["interactionrepliedby"] == "Bob Builder"
+    assert interaction["emailaddress"] == "bob@northwind.example"
+    assert interaction["ee_labelreason"] == "wrote back; not among the recipients"
+    assert "interactionpartyid" not in interaction
+
+
+async def test_a_reply_answers_the_newest_mail_that_it_references(world):
+    first, second = await world.send(), await world.send()
+    email = (await world.email(first)).email
+    await emails.commit(world.organization, first, email["etag"], {"senton": "2026-01-01T00:00:00Z"})
+    ids = {"In_Reply_To": world.marks[first], "References": f"{world.marks[second]} {world.marks[first]}"}
+    await world.reply(first, **ids)
+    await world.catch_up()
+    assert len(await world.replies(second)) == 1
+    assert await world.replies(first) == []
+
+
+async def test_an_automatic_reply_is_shown_and_does_not_count(world):
+    email_id = await world.send()
+    await world.reply(email_id, "I am on holiday.", Auto_Submitted="auto-replied")
+    await world.catch_up()
+    [interaction] = await world.replies(email_id)
+    assert (interaction["ee_label"], interaction["ee_labelreason"]) == (2, "automatic reply")
+    assert (await world.email(email_id)).email["replycount"] == 0
+    assert await world.received() == []
+
+
+async def test_a_bounce_says_why_and_does_not_count(world):
+    email_id = await world.send()
+    await world.bounce(email_id)
+    await world.catch_up()
+    [interaction] = await world.replies(email_id)
+    assert interaction["ee_label"] == 2
+    assert interaction["ee_labelreason"].startswith("not delivered: 550 5.1.")
+    assert interaction["emailaddress"] == ANN
+    assert (await world.email(email_id)).email["replycount"] == 0
+
+
+async def test_what_the_seller_writes_into_the_conversation_is_no_reply(world):
+    email_id = await world.send()
+    await world.reply(email_id, From=f"Sella Seller <{SELLER.address}>")
+    await world.catch_up()
+    assert await world.replies(email_id) == []
+
+
+async def test_what_a_colleague_s_copy_of_the_mail_says_is_no_reply(world):
+    email_id = await world.send(to=MANAGER.address)
+    await mailboxes.follow_mailbox(
+        world.organization, MANAGER.id, MANAGER.address, datetime.now(UTC) - timedelta(minutes=1)
+    )
+    await world.catch_up()
+    assert await world.replies(email_id) == []
+
+
+@pytest.mark.parametrize("about", ["mail that is not followed", "mail of an organization that switched following off"])
+async def test_nothing_is_kept_of_replies_to(world, about):
+    email_id = await world.send(followed=about != "mail that is not followed")
+    if "switched" in about:
+        off = {**DEFAULT_SETTINGS, "isemailmonitoringallowed": False}
+        await save_organization(Organization(world.organization.name, world.organization.id, TENANT.id, off))
+    await world.reply(email_id)
+    await world.catch_up()
+    await world.work_off()
+    assert await world.replies(email_id) == []
+    assert await world.received() == []
+    assert (await world.email(email_id)).email["replycount"] == 0
+
+
+async def test_nothing_is_kept_of_mail_that_answers_nothing_of_ours(world):
+    email_id = await world.send()
+    await world.reply(email_id, In_Reply_To="<something-else@northwind.example>")
+    before = await world.organization.tables.query_all(world.organization.emails)
+    await world.catch_up()
+    after = await world.organization.tables.query_all(world.organization.emails)
+    assert after == before
+
+
+async def test_a_reply_to_a_deleted_email_leaves_nothing_behind(world):
+    email_id = await world.send()
+    await world.reply(email_id)
+    await world.organization.tables.apply(world.organization.emails, _delete(email_id, emails.EMAIL))
+    await world.catch_up()
+    assert await world.received() == []
+
+
+# Watermark
+
+
+async def test_the_watermark_moves_when_all_was_handled(world):
+    await world.send()
+    now = datetime.now(UTC).replace(microsecond=0) + timedelta(minutes=1)
+    await world.catch_up(now)
+    assert await world.through() == now
+
+
+async def test_what_arrived_long_ago_is_found_after_an_outage(world):
+    email_id = await world.send()
+    await world.reply(email_id)
+    await world.catch_up(datetime.now(UTC) + timedelta(days=3))
+    assert len(await world.replies(email_id)) == 1
+
+
+async def test_more_than_a_page_is_caught_up_with(world):
+    email_id = await world.send()
+    for number in range(55):
+        await world.reply(email_id, str(number))
+    await world.catch_up()
+    assert (await world.email(email_id)).email["replycount"] == 55
+
+
+# Subscriptions
+
+
+async def test_a_mailbox_is_subscribed_to_when_it_sends_for_the_first_time(world):
+    await world.send()
+    await world.send()
+    assert await world.work_off() == 1
+    [subscription] = await world.subscriptions()
+    assert subscription["resource"] == f"/users/{SELLER.id}/messages"
+    assert subscription["notificationUrl"] == f"{settings().base_url}/mailbox/notifications"
+    assert subscription["lifecycleNotificationUrl"] == f"{settings().base_url}/mailbox/lifecycle"
+    row = await world.mailbox()
+    assert row["subscription"] == subscription["id"]
+    assert row["address"] == SELLER.address
+    assert len(subscription["clientState"] or "") in range(129)
+
+
+async def test_nothing_secret_is_stored_with_a_subscription(world):
+    await world.send()
+    await world.work_off()
+    state = client_state(world.organization.name, SELLER.id, settings().token_key, settings().token_secrets)
+    assert state not in str(await world.mailbox())
+    assert state.rpartition(".")[2] not in str(await world.mailbox())
+
+
+async def test_a_subscription_is_renewed_when_less_than_half_of_its_time_is_left(world):
+    await world.send()
+    await world.work_off()
+    made = (await world.mailbox())["expires"]
+    await mailboxes.renew_all(datetime.now(UTC) + LIFETIME / 2 - timedelta(hours=1))
+    assert (await world.mailbox())["expires"] == made
+    [before] = await world.subscriptions()
+    row = await world.mailbox()
+    soon = (datetime.now(UTC) + timedelta(days=3)).strftime("%Y-%m-%dT%H:%M:%SZ")
+    await records.merge(world.organization, mailboxes.TABLE, row["RowKey"], {"expires": soon})
+    await world.call("PATCH", f"/v1.0/subscriptions/{before['id']}", {"expirationDateTime": soon})
+    await mailboxes.renew_all(datetime.now(UTC))
+    [after] = await world.subscriptions()
+    assert after["id"] == before["id"]
+    assert after["expirationDateTime"] > soon
+    assert (await world.mailbox())["expires"] > soon
+
+
+async def test_a_subscription_that_is_gone_is_made_anew_at_the_next_renewal(world):
+    await world.send()
+    await world.work_off()
+    [before] = await world.subscriptions()
+    await world.call("DELETE", f"/v1.0/subscriptions/{before['id']}")
+    soon = (datetime.now(UTC) + timedelta(days=1)).strftime("%Y-%m-%dT%H:%M:%SZ")
+    await records.merge(world.organization, mailboxes.TABLE, SELLER.id, {"expires": soon})
+    await mailboxes.renew_all(datetime.now(UTC))
+    [after] = await world.subscriptions()
+    assert after["id"] == (await world.mailbox())["subscription"] != before["id"]
+
+
+async def test_two_workers_that_subscribe_at_once_leave_one_subscription(world):
+    await world.send()
+    [work] = world.waiting()
+    await asyncio.gather(*(mailboxes.attend(work, datetime.now(UTC)) for _ in range(3)))
+    [subscription] = await world.subscriptions()
+    assert (await world.mailbox())["subscription"] == subscription["id"]
+
+
+async def lifecycle_notified(world: World, event: str) -> None:
+    """Have Graph tell of something that happened to the subscription, and do what it asks for."""
+    subscription = (await world.mailbox())["subscription"]
+    await world.call("POST", f"/local/subscriptions/{subscription}/lifecycle", {"event": event})
+    for _ in range(200):
+        for work in world.waiting():
+            if work.get("event") == event:
+                assert await mailboxes.attend(work, datetime.now(UTC)) is None
+                return
+        await asyncio.sleep(0.02)
+    raise AssertionError("no notification arrived")
+
+
+async def test_a_removed_subscription_is_made_anew_at_once(world):
+    await world.send()
+    await world.work_off()
+    before = (await world.mailbox())["subscription"]
+    await lifecycle_notified(world, "subscriptionRemoved")
+    [subscription] = await world.subscriptions()
+    assert subscription["id"] == (await world.mailbox())["subscription"] != before
+
+
+async def test_missed_notifications_are_caught_up_with(world):
+    email_id = await world.send()
+    await world.work_off()
+    await world.reply(email_id)
+    await notified(world)
+    await lifecycle_notified(world, "missed")
+    assert len(await world.replies(email_id)) == 1
+
+
+async def test_a_subscription_is_reauthorized_when_graph_asks(world):
+    await world.send()
+    await world.work_off()
+    soon = (datetime.now(UTC) + timedelta(days=3)).strftime("%Y-%m-%dT%H:%M:%SZ")
+    row = await world.mailbox()
+    await world.call("PATCH", f"/v1.0/subscriptions/{row['subscription']}", {"expirationDateTime": soon})
+    await lifecycle_notified(world, "reauthorizationRequired")
+    [subscription] = await world.subscriptions()
+    assert subscription["id"] == row["subscription"]
+    assert subscription["expirationDateTime"] > soon
+
+
+# Notifications
+
+
+def notification(world: World, **changes: object) -> dict[str, object]:
+    state = client_state(world.organization.name, SELLER.id, settings().token_key, settings().token_secrets)
+    return {"clientState": state, "changeType": "created", "resourceData": {"id": "AAkALg="}, **changes}
+
+
+def collection(*entries: object) -> bytes:
+    return orjson.dumps({"value": entries})
+
+
+async def test_graph_s_handshake_is_answered_in_plain_text(world):
+    answer = await post("mailbox/notifications", validationToken="Validation: Testing; Request-Id: 1-2")
+    assert (answer.status_code, answer.mimetype) == (200, "text/plain")
+    assert answer.get_body() == b"Validation: Testing; Request-Id: 1-2"
+
+
+async def test_a_handshake_reflects_no_markup(world):
+    answer = await post("mailbox/lifecycle", validationToken="<script>alert(1)</script>")
+    assert b"<" not in answer.get_body()
+    assert answer.headers["X-Content-Type-Options"] == "nosniff"
+
+
+@pytest.mark.parametrize("token", ["", "x" * 1025])
+async def test_a_handshake_without_a_plausible_token_is_refused(world, token):
+    assert (await post("mailbox/notifications", validationToken=token)).status_code == 400
+
+
+async def test_a_message_that_is_told_of_several_times_is_queued_once(world):
+    body = collection(notification(world), notification(world, subscriptionId="other"), notification(world))
+    assert (await post("mailbox/notifications", body)).status_code == 202
+    assert world.waiting() == [{"organization": world.organization.name, "mailbox": SELLER.id, "message": "AAkALg="}]
+
+
+async def test_a_forged_notification_is_dropped_without_a_word(world):
+    genuine = str(notification(world)["clientState"])
+    other = genuine.replace(SELLER.id, MANAGER.id)
+    forged = [
+        genuine[:-1] + ("A" if genuine[-1] != "A" else "B"),
+        other,
+        genuine + "x",
+        "",
+        None,
+        7,
+        "9." + genuine[2:],
+    ]
+    body = collection(*(notification(world, clientState=state) for state in forged))
+    answer = await post("mailbox/notifications", body)
+    assert (answer.status_code, answer.get_body()) == (202, b"")
+    assert world.waiting() == []
+
+
+@pytest.mark.parametrize(
+    "body", [b"", b"{", b"[]", b"null", b'{"value": {}}', b'{"value": [1]}', b"\xff\xfe", b"[" * 5000]
+)
+async def test_what_is_no_notification_is_refused(world, body):
+    assert (await post("mailbox/notifications", body)).status_code == 400
+
+
+async def test_a_body_that_is_too_large_is_refused_unread(world):
+    assert (await post("mailbox/notifications", b" " * (MAX_BODY + 1))).status_code == 413
+
+
+@pytest.mark.parametrize("data", [None, {}, {"id": 7}, {"id": ""}, "AAkALg="])
+async def test_a_notification_about_no_message_is_dropped(world, data):
+    assert (await post("mailbox/notifications", collection(notification(world, resourceData=data)))).status_code == 202
+    assert world.waiting() == []
+
+
+async def test_a_notification_of_a_message_that_is_gone_is_dropped(world):
+    await world.send()
+    work = {"organization": world.organization.name, "mailbox": SELLER.id, "message": "AAkALgAAAAAAgone"}
+    assert await mailboxes.attend(work, datetime.now(UTC)) is None
+
+
+async def test_a_notification_of_an_organization_that_is_gone_is_dropped(world):
+    work = {"organization": "nobody", "mailbox": SELLER.id, "message": "AAkALg="}
+    assert await mailboxes.attend(work, datetime.now(UTC)) is None
+
+
+def test_a_client_state_outlives_the_rotation_of_secrets():
+    old, new = b"o" * 32, b"n" * 32
+    state = client_state("contoso", SELLER.id, 1, {1: old})
+    assert read_client_state(state, {1: old, 2: new}) == ("contoso", SELLER.id)
+    assert read_client_state(state, {2: new}) is None
+    assert len(state) <= 128
