@@ -127,10 +127,12 @@ def _start(environment: Mapping[str, str], children: list[Child]) -> None:
     data = Path(environment["DATA_DIR"])
     try:
         azurite.install()
+        _say("Starting Azurite ...")
         children.append(Child("azurite", azurite.start(azurite_port, data / "azurite")))
     except (RuntimeError, TimeoutError, subprocess.CalledProcessError) as error:
         raise StartError(f"Azurite {error}") from error
     if stand_in:
+        _say("Starting the Microsoft 365 stand-in ...")
         _add(children, "microsoft365", ["-m", "local.microsoft365"], environment)
         try:
             wait_until_answering(children[-1].process, [stand_in_port])
@@ -145,6 +147,7 @@ def _start(environment: Mapping[str, str], children: list[Child]) -> None:
     children.remove(seed)
     if seed.process.returncode != 0:
         raise StartError(f"seeding failed with status {seed.process.returncode}")
+    _say("Starting the Functions host ...")
     _add(children, "host", ["-m", "local.functions_host"], environment)
     _wait_until_healthy(f"http://127.0.0.1:{port}/health", children)
 
