@@ -18,7 +18,7 @@ NOT_ASKED = "following was not asked for"
 SWITCHED_OFF = "following email is switched off in your organization"
 NOBODY = "there is no recipient in To or Cc"
 
-_KINDS = {"systemuser": "a user", "queue": "a queue"}
+_KINDS = {"": "an address", "systemuser": "a user", "queue": "a queue"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,5 +53,7 @@ def why_not_followed(*, preference: bool, switched_on: bool, parties: Sequence[P
             return f"{party.name} does not allow following"
     for party in looked_at:
         if party.kind not in FOLLOWABLE:
-            return f"{party.name} is {_KINDS.get(party.kind, 'an address')}, not an account, contact or lead"
+            return (
+                f"{party.name} is {_KINDS.get(party.kind, 'another kind of record')}, not an account, contact or lead"
+            )
     return None

@@ -51,7 +51,12 @@ def test_bcc_neither_blocks_nor_is_enough():
 
 @pytest.mark.parametrize(
     ("kind", "words"),
-    [("systemuser", "a user"), ("queue", "a queue"), ("", "an address"), ("knowledgearticle", "an address")],
+    [
+        ("systemuser", "a user"),
+        ("queue", "a queue"),
+        ("", "an address"),
+        ("knowledgearticle", "another kind of record"),
+    ],
 )
 def test_a_recipient_of_another_kind_blocks_and_is_named(kind: str, words: str):
     assert why_not(ANN, Party(CC, kind, "Zoe")) == f"Zoe is {words}, not an account, contact or lead"

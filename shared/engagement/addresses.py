@@ -1,0 +1,26 @@
+"""Which texts are mail addresses that can be written to."""
+
+import re
+
+MAX_LENGTH = 254
+"""RFC 5321 section 4.5.3.1.3 (256 octets of path, less the angle brackets)."""
+
+_LOCAL = re.compile(r"[^\s@\x00-\x20\x7f-\xa0<>()\[\],;:\\\"\u2028\u2029\ud800-\udfff]{1,64}")
+_LABEL = re.compile(r"(?!-)[^\W_](?:[\w-]{0,61}[^\W_])?")
+
+
+def is_address(text: str) -> bool:
+    """Return whether `text` is a dot-atom address (RFC 5322 section 3.4.1, with RFC 6531's letters) and nothing else.
+
+    Quoted local parts and address literals are left out: Exchange takes neither, and what cannot hold a quote, a comma,
+    a control character or white space cannot smuggle in a header or a second recipient.
+
+    >>> is_address("ann.b+c@mail.example"), is_address("ann@mail.example\\r\\nBcc: eve@evil.example")
+    (True, False)
+    """
+    local, at, domain = text.rpartition("@")
+    if not at or len(text) > MAX_LENGTH or _LOCAL.fullmatch(local) is None:
+        return False
+    if local.startswith(".") or local.endswith(".") or ".." in local:
+        return False
+    return all(_LABEL.fullmatch(label) for label in domain.split("."))

@@ -1,0 +1,157 @@
+"""The claim on a delivery: only who holds it acts, every step is recorded under it, and it expires.
+
+An email is claimed by making it Sending under an attempt id, by ETag, until a time. Whoever records a step renews the
+claim; an expired one is taken over. The agenda has an entry for the expiry, so that a claim whose holder died is found.
+"""
+
+import logging
+import uuid
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from shared.engagement.times import from_milliseconds, milliseconds, parse_iso
+from shared.services.composing import PENDING_SEND, SENDING
+from shared.settings import settings
+from shared.storage import agenda, emails
+from shared.storage.account import NotFound, PreconditionFailed
+from shared.storage.organizations import Organization
+from shared.storage.tables import Entity, Operation
+
+type Clock = Callable[[], datetime]
+
+SOON = timedelta(minutes=1)
+"""A mail due within this is waited for; one due later is the agenda's."""
+
+_ATTEMPTS = 10
+
+_log = logging.getLogger(__name__)
+
+
+class Lost(Exception):
+    """The claim is not ours any more: somebody took it over, or the email is gone."""
+
+
+class Gone(Lost):
+    """The email was deleted or taken back."""
+
+
+@dataclass(slots=True)
+class Claim:
+    """A delivery that is ours; `email` is its row as it was last read or recorded."""
+
+    organization: Organization
+    id: str
+    attempt: str
+    clock: Clock
+    email: Entity
+
+
+def checkpoint(name: str) -> None:
+    """Do nothing: the place, before or after the step called `name`, where tests make a worker die."""
+
+
+async def step[T](name: str, work: Awaitable[T]) -> T:
+    """Do one thing that others can see, between two checkpoints."""
+    try:
+        checkpoint(f"before {name}")
+    except BaseException:
+        if (close := getattr(work, "close", None)) is not None:
+            close()
+        raise
+    done = await work
+    checkpoint(f"after {name}")
+    return done
+
+
+async def take(organization: Organization, id: str, clock: Clock) -> Claim | timedelta | None:
+    """Claim an email that is Pending Send and due, or Sending under an expired claim.
+
+    Returns the claim, how long to wait where the email is due soon or somebody else holds it, None where it is not
+    ours to send (any more).
+    """
+    for _ in range(_ATTEMPTS):
+        email = await emails.get_email(organization, id)
+        if email is None:
+            return None
+        now = clock()
+        free_at = _free_at(email)
+        if free_at is None:
+            return None
+        if free_at > now:
+            waiting = free_at - now
+            return waiting if email["statuscode"] == SENDING or waiting <= SOON else None
+        claim = Claim(organization, id, uuid.uuid4().hex, clock, email)
+        changes = {
+            "statecode": 1,
+            "statuscode": SENDING,
+            "deliveryattempts": int(email.get("deliveryattempts") or 0) + 1,
+            "_attempt": claim.attempt,
+            "_since": email.get("_since") or iso(now),
+            "_claimedto": iso(now + _length()),
+        }
+        await step("agenda", agenda.add(agenda.Entry(now + _length(), "deliver", organization.name, id)))
+        try:
+            await step("claim", emails.commit(organization, id, email["etag"], changes))
+        except PreconditionFailed:
+            continue
+        except NotFound:
+            return None
+        claim.email = {**email, **changes}
+        return claim
+    return timedelta(seconds=1)
+
+
+async def record(name: str, claim: Claim, changes: dict[str, Any], rows: Sequence[Operation] = ()) -> None:
+    """Record a step and renew the claim; raise `Gone` or `Lost` where the email is not ours any more.
+
+    The row is read again first, because the fold may have counted a hit meanwhile.
+    """
+    renewed = {"_claimedto": iso(claim.clock() + _length()), **changes}
+    for _ in range(_ATTEMPTS):
+        email = await emails.get_email(claim.organization, claim.id)
+        if email is None:
+            raise Gone
+        if email.get("statuscode") != SENDING or email.get("_attempt") != claim.attempt:
+            raise Lost if email.get("statuscode") == SENDING else Gone
+        try:
+            await step(name, emails.commit(claim.organization, claim.id, email["etag"], renewed, rows))
+        except PreconditionFailed:
+            continue
+        except NotFound:
+            raise Gone from None
+        claim.email = {key: value for key, value in {**email, **renewed}.items() if value is not None}
+        return
+    raise PreconditionFailed(412, "UpdateConditionNotSatisfied")
+
+
+async def renew(claim: Claim) -> None:
+    """Say that the holder is alive, in the middle of something long."""
+    if parse_iso(claim.email["_claimedto"]) - claim.clock() < _length() / 2:
+        await record("renewal", claim, {})
+
+
+async def release(claim: Claim, delay: timedelta, changes: dict[str, Any] | None = None) -> timedelta:
+    """Let go until `delay` from now, when anybody may go on, and return that; raise `Lost` where it is not ours."""
+    await record("release", claim, {"_claimedto": iso(claim.clock() + delay), **(changes or {})})
+    return delay
+
+
+def iso(time: datetime) -> str:
+    """Return a time with milliseconds, as internal columns hold it."""
+    return from_milliseconds(milliseconds(time)).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _free_at(email: Entity) -> datetime | None:
+    """Return from when on an email may be claimed, None where it is not to be sent."""
+    status = email.get("statuscode")
+    if status == PENDING_SEND:
+        return parse_iso(email.get("delayedemailsendtime") or "1970-01-01T00:00:00Z")
+    if status == SENDING:
+        return parse_iso(email.get("_claimedto") or "1970-01-01T00:00:00Z")
+    return None
+
+
+def _length() -> timedelta:
+    return timedelta(seconds=settings().claim_seconds)

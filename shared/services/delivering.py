@@ -1,0 +1,419 @@
+"""Delivering one email, exactly once, whatever fails or dies on the way.
+
+The steps: a claim (`shared.services.claiming`), the form in which it goes out (`shared.services.preparing`), a draft in
+the sender's mailbox that carries our key, its attachments, the keys by which replies find the email, the intent to
+send, sending, and Sent. Each is recorded before the next begins, and each can be repeated: a draft is looked up before
+another is made, attachments are compared with what is there, and a draft can be sent only once because it is none
+afterwards. After an intent the message is looked at by its immutable id before anything is sent again.
+
+What remains: a message that is in neither Drafts nor Sent Items a minute after the intent ends as Failed with that
+reason, because Microsoft 365 does not tell whether it was sent and then removed, or deleted before.
+"""
+
+import contextlib
+import logging
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import timedelta
+
+from shared.engagement.refusals import BROKEN, MESSAGE_GONE, UNCERTAIN, UNREACHABLE, why_rejected
+from shared.engagement.times import iso_seconds, milliseconds, parse_iso
+from shared.graph import mail
+from shared.graph.client import GraphError, Rejected, Throttled, Unreachable
+from shared.services.claiming import Claim, Clock, Gone, Lost, iso, record, release, renew, step, take
+from shared.services.composing import BCC, CC, FAILED, SENDER, SENT, TO
+from shared.services.mailboxes import follow_mailbox
+from shared.services.preparing import prepare, reader
+from shared.services.sending import size_on_the_way
+from shared.storage import blobs, emails, records
+from shared.storage.account import NotFound, StorageError, Unavailable
+from shared.storage.emails import EmailPartition
+from shared.storage.organizations import Organization
+from shared.storage.tables import Entity
+
+DOUBT = timedelta(seconds=15)
+"""How long to wait before looking again at what a call did that was not answered."""
+DOUBT_ENDS = timedelta(seconds=60)
+"""After this a draft that is still one is taken as not sent."""
+GIVE_UP = timedelta(hours=24)
+LONGEST_WAIT = timedelta(minutes=10)
+
+_STORED_OVERHEAD = 64 * 1024
+"""Bytes by which Exchange may show an attachment larger than the file: it counts the attachment's properties too."""
+_MAX_NAME = 256
+"""Characters of a display name that Exchange keeps."""
+_IMPORTANCE = {0: "low", 1: "normal", 2: "high"}
+
+_log = logging.getLogger(__name__)
+
+
+class _CannotSend(Exception):
+    """The email cannot be sent as it is; the message is the reason for the seller."""
+
+
+async def deliver(organization: Organization, email_id: str, now: Clock) -> timedelta | None:
+    """Make one attempt to deliver an email.
+
+    Returns after which delay to try again (throttled: as long as Microsoft 365 asks; claimed by somebody else: until
+    the claim expires; in doubt or out of reach: 15 seconds, doubling), None when it is done or not ours to do.
+    """
+    try:
+        claim = await take(organization, email_id, now)
+        return await _attempt(claim) if isinstance(claim, Claim) else claim
+    except Unavailable as error:
+        _log.warning("delivery of %s of %s waits for storage: %s", email_id, organization.name, error.code)
+        return DOUBT
+
+
+async def give_up(organization: Organization, email_id: str, now: Clock) -> timedelta | None:
+    """End a delivery that failed again and again as Failed, or as Sent where it turns out to have been sent.
+
+    Returns after which delay to try again while somebody else holds the claim, None when done.
+    """
+    claim = await take(organization, email_id, now)
+    if not isinstance(claim, Claim):
+        return claim
+    try:
+        state = await _look(claim)
+        if state is not None and not state.is_draft:
+            await _finish(claim, state)
+            return None
+    except GraphError as error:
+        _log.warning("what became of %s of %s is not known: %s", email_id, organization.name, error)
+    except Lost:
+        return None
+    with contextlib.suppress(Lost):
+        await _fail(claim, UNCERTAIN if claim.email.get("_intent") else BROKEN)
+    return None
+
+
+async def _attempt(claim: Claim) -> timedelta | None:
+    try:
+        return await _carry_out_or_explain(claim)
+    except Gone:
+        await _discard_draft(claim)
+    except Lost:
+        _log.info("delivery of %s of %s was taken over", claim.id, claim.organization.name)
+    return None
+
+
+async def _carry_out_or_explain(claim: Claim) -> timedelta | None:
+    """Carry out, or release the claim where that can be done later, or end as Failed where it never can."""
+    try:
+        return await _carry_out(claim)
+    except Throttled as error:
+        return await release(claim, timedelta(seconds=error.retry_after))
+    except Unreachable as error:
+        return await _wait(claim, error)
+    except Rejected as error:
+        sender = claim.email.get("sender", "The sender")
+        await _fail(claim, why_rejected(error.status, error.code, error.message, sender))
+    except _CannotSend as error:
+        await _fail(claim, str(error))
+    except NotFound as error:
+        _log.error("content of %s of %s is missing: %s", claim.id, claim.organization.name, error.code)
+        await _fail(claim, "its body or an attachment is missing from storage: write it again")
+    return None
+
+
+async def _carry_out(claim: Claim) -> timedelta | None:
+    if claim.email.get("_intent"):
+        return await _resolve(claim)
+    state = await _look(claim) or await _find(claim)
+    if state is not None and not state.is_draft:
+        # The seller pressed Send on our draft in Outlook.
+        await _finish(claim, state)
+        return None
+    if not claim.email.get("_prepared"):
+        await prepare(claim)
+    partition = await _read(claim)
+    state = state or await _make_draft(claim, partition)
+    if claim.email.get("_draft") != state.id:
+        await _record_draft(claim, state)
+    if not claim.email.get("_attached"):
+        await _attach(claim, partition, state.id)
+        await record("attached", claim, {"_attached": True})
+    await _index(claim, state)
+    await _send(claim, state)
+    return None
+
+
+async def _look(claim: Claim) -> mail.MessageState | None:
+    """Return the state of the message that is recorded as the draft, None where none is or it is gone."""
+    if not claim.email.get("_draft"):
+        return None
+    try:
+        return await step("look", mail.get_message(*_place(claim), claim.email["_draft"]))
+    except Rejected as error:
+        if error.code in MESSAGE_GONE:
+            return None
+        raise
+
+
+async def _find(claim: Claim) -> mail.MessageState | None:
+    return await step("find draft", mail.find_draft(*_place(claim), _key(claim)))
+
+
+async def _make_draft(claim: Claim, partition: EmailPartition) -> mail.MessageState:
+    body = await _body(claim)
+    _check_size(claim, body, partition)
+    return await step("create draft", mail.create_draft(*_place(claim), _draft(claim, partition.parties, body)))
+
+
+async def _record_draft(claim: Claim, state: mail.MessageState) -> None:
+    changes = {
+        "_draft": state.id,
+        "_conversation": state.conversation,
+        "messageid": state.internet_id,
+        "_attached": None,
+    }
+    try:
+        await record("draft", claim, changes)
+    except Lost:
+        # Whoever goes on does not know of this draft.
+        await _discard(claim, state.id)
+        raise
+
+
+async def _attach(claim: Claim, partition: EmailPartition, draft: str) -> None:
+    """Bring the draft's attachments in line with the email's: add what is missing, take off what is there twice."""
+    wanted = _attached_rows(partition)
+    there = await step("list attachments", mail.list_attachments(*_place(claim), draft)) if wanted else []
+    missing, surplus = _compare(wanted, there)
+    for attached in surplus:
+        await step("remove attachment", mail.remove_attachment(*_place(claim), draft, attached.id))
+    for row in missing:
+        attachment = _attachment(row)
+        await renew(claim)
+        work = mail.add_attachment(
+            *_place(claim), draft, attachment, reader(claim.organization, row), lambda: renew(claim)
+        )
+        await step("attach", work)
+
+
+async def _index(claim: Claim, state: mail.MessageState) -> None:
+    """Make the email findable by what a reply will name, before there can be one."""
+    if not claim.email.get("isemailfollowed"):
+        return
+    for table, key in (("conversation", state.conversation), ("message", state.internet_id)):
+        if key:
+            hashed = records.hashed_key(key)
+            await step(f"index {table}", records.put(claim.organization, table, hashed, {"email": claim.id}))
+    sender = next((row for row in (await _read(claim)).parties if row["participationtypemask"] == SENDER), None)
+    if sender is not None and sender.get("partyid"):
+        try:
+            await follow_mailbox(claim.organization, sender["partyid"], claim.email["sender"], claim.clock())
+        except StorageError as error:
+            _log.warning("replies to %s of %s may be missed: %s", claim.id, claim.organization.name, error.code)
+
+
+async def _send(claim: Claim, state: mail.MessageState) -> None:
+    await record("intent", claim, {"_intent": iso(claim.clock())})
+    try:
+        await step("send", mail.send_draft(*_place(claim), state.id))
+    except Throttled as error:
+        if error.status == 429:
+            # Certain not to have been carried out, so that there is no doubt to sit out.
+            await record("intent withdrawn", claim, {"_intent": None})
+        raise
+    except Rejected:
+        # A worker that was thought dead may have sent it: then the message is no draft any more.
+        state = await step("look", mail.get_message(*_place(claim), state.id))
+        if state.is_draft:
+            raise
+        await _finish(claim, state)
+        return
+    state = await step("look", mail.get_message(*_place(claim), state.id))
+    await _finish(claim, replace(state, is_draft=False))
+
+
+async def _resolve(claim: Claim) -> timedelta | None:
+    """Find out what became of a message that was to be sent; send it again only when it is certain that it was not."""
+    state = await _look(claim)
+    if state is not None and not state.is_draft:
+        await _finish(claim, state)
+        return None
+    if claim.clock() - parse_iso(claim.email["_intent"]) < DOUBT_ENDS:
+        return await release(claim, DOUBT)
+    if state is None:
+        raise _CannotSend(UNCERTAIN)
+    await _send(claim, state)
+    return None
+
+
+async def _finish(claim: Claim, state: mail.MessageState) -> None:
+    if state.internet_id and state.internet_id != claim.email.get("messageid"):
+        await _index(claim, state)
+    sent_at = iso_seconds(milliseconds(state.sent_at or claim.clock()))
+    body = claim.email.get("_sentbody")
+    changes = {
+        "statecode": 1,
+        "statuscode": SENT,
+        "senton": sent_at,
+        "actualend": sent_at,
+        "modifiedon": iso_seconds(milliseconds(claim.clock())),
+        "messageid": state.internet_id or claim.email.get("messageid"),
+        "_conversation": state.conversation or claim.email.get("_conversation"),
+        "_sentbody": None,
+    }
+    await record("sent", claim, changes)
+    await _forget_body(claim, body)
+
+
+async def _fail(claim: Claim, reason: str) -> None:
+    """End as Failed with a reason; what was made in the mailbox is taken away."""
+    body = claim.email.get("_sentbody")
+    await _discard_draft(claim)
+    changes = {
+        "statecode": 0,
+        "statuscode": FAILED,
+        "ee_failurereason": reason,
+        "modifiedon": iso_seconds(milliseconds(claim.clock())),
+        "_intent": None,
+        "_sentbody": None,
+    }
+    await record("failed", claim, changes)
+    _log.warning("email %s of %s was not sent", claim.id, claim.organization.name)
+    await _forget_body(claim, body)
+
+
+async def _wait(claim: Claim, error: Unreachable) -> timedelta | None:
+    now, since = claim.clock(), parse_iso(claim.email["_since"])
+    if now - since > GIVE_UP:
+        await _fail(claim, UNCERTAIN if claim.email.get("_intent") else UNREACHABLE)
+        return None
+    failures = int(claim.email.get("_failures") or 0)
+    _log.warning("delivery of %s of %s waits for Microsoft 365: %s", claim.id, claim.organization.name, error)
+    return await release(claim, min(DOUBT * 2**failures, LONGEST_WAIT), {"_failures": min(failures + 1, 10)})
+
+
+async def _discard_draft(claim: Claim) -> None:
+    """Delete the recorded draft if it still is one."""
+    draft = claim.email.get("_draft")
+    if not draft:
+        return
+    try:
+        state = await mail.get_message(*_place(claim), draft)
+    except GraphError:
+        return
+    if state.is_draft:
+        await _discard(claim, draft)
+
+
+async def _discard(claim: Claim, draft: str) -> None:
+    try:
+        await step("discard draft", mail.delete_message(*_place(claim), draft))
+    except GraphError as error:
+        _log.warning("a draft of %s of %s was left behind: %s", claim.id, claim.organization.name, error)
+
+
+async def _forget_body(claim: Claim, name: str | None) -> None:
+    if name:
+        try:
+            await blobs.delete(claim.organization, name)
+        except StorageError as error:
+            _log.warning("blob %s of %s was left behind: %s", name, claim.organization.name, error.code)
+
+
+async def _body(claim: Claim) -> str:
+    name = claim.email.get("_sentbody")
+    if name:
+        return (await blobs.get(claim.organization, name)).decode("utf-8", "surrogatepass")
+    return await emails.read_body(claim.organization, claim.email)
+
+
+async def _read(claim: Claim) -> EmailPartition:
+    partition = await emails.read_partition(claim.organization, claim.id)
+    if partition is None:
+        raise Gone
+    return partition
+
+
+def _check_size(claim: Claim, body: str, partition: EmailPartition) -> None:
+    rows = _attached_rows(partition)
+    limit = claim.organization.settings["message_size_limit"]
+    size = size_on_the_way(body, rows)
+    if size <= limit:
+        return
+    unshared = next((row for row in rows if row.get("_notfollowed")), None)
+    why = (
+        f", because {unshared['filename']} cannot be shared ({unshared['_notfollowed']}) and has to be attached"
+        if unshared
+        else ""
+    )
+    raise _CannotSend(f"it would have {size:,} bytes, and at most {limit:,} can be sent{why}")
+
+
+def _draft(claim: Claim, parties: Sequence[Entity], body: str) -> mail.Draft:
+    email = claim.email
+
+    def mailboxes(role: int) -> list[mail.Mailbox]:
+        return [
+            mail.Mailbox(party["addressused"], _one_line(str(party.get("_name") or ""))[:_MAX_NAME])
+            for party in parties
+            if party["participationtypemask"] == role
+        ]
+
+    return mail.Draft(
+        key=_key(claim),
+        subject=_one_line(str(email.get("subject") or "")),
+        # Half a surrogate pair is no character, and no encoding of mail can carry it.
+        html=body.encode("utf-16", "surrogatepass").decode("utf-16", "replace"),
+        to=mailboxes(TO),
+        cc=mailboxes(CC),
+        bcc=mailboxes(BCC),
+        importance=_IMPORTANCE.get(int(email.get("prioritycode", 1)), "normal"),
+        read_receipt=bool(email.get("readreceiptrequested")),
+        delivery_receipt=bool(email.get("deliveryreceiptrequested")),
+    )
+
+
+def _attached_rows(partition: EmailPartition) -> list[Entity]:
+    """Return the attachments that travel with the message: neither shared by link nor hosted as images."""
+    rows = [row for row in partition.attachments if "_item" not in row and not row.get("_hosted")]
+    return sorted(rows, key=lambda row: (int(row.get("attachmentnumber") or 0), row["RowKey"]))
+
+
+def _attachment(row: Entity) -> mail.Attachment:
+    return mail.Attachment(
+        name=row["filename"],
+        content_type=row.get("mimetype") or "application/octet-stream",
+        size=int(row["filesize"]),
+        content_id=str(row.get("attachmentcontentid") or "").strip("<>"),
+    )
+
+
+def _compare(wanted: Sequence[Entity], there: Sequence[mail.Attached]) -> tuple[list[Entity], list[mail.Attached]]:
+    """Return which of the wanted attachments are missing, and which of those there nobody wants, as multisets."""
+    left = sorted(there, key=lambda attached: attached.size)
+    missing: list[Entity] = []
+    for row in sorted(wanted, key=lambda row: int(row["filesize"])):
+        found = next((attached for attached in left if _is_same(_attachment(row), attached)), None)
+        if found is None:
+            missing.append(row)
+        else:
+            left.remove(found)
+    return [row for row in wanted if row in missing], left
+
+
+def _is_same(wanted: mail.Attachment, there: mail.Attached) -> bool:
+    return (
+        there.name == wanted.name
+        and (there.content_id is None or there.content_id == wanted.content_id)
+        and 0 <= there.size - wanted.size <= _STORED_OVERHEAD
+    )
+
+
+def _place(claim: Claim) -> tuple[str, str]:
+    return claim.organization.tenant, claim.email["_mailbox"]
+
+
+def _key(claim: Claim) -> str:
+    # A mail that failed may be changed and sent again: then an old draft of it is not this one.
+    return f"{claim.id}/{claim.email['_submission']}"
+
+
+def _one_line(text: str) -> str:
+    """Return a header's text without control characters or halves of characters."""
+    whole = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    return "".join(" " if character < " " or "\x7f" <= character <= "\x9f" else character for character in whole)
