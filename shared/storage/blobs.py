@@ -52,6 +52,13 @@ async def delete(organization: Organization, name: str) -> None:
         return
 
 
+async def close_clients() -> None:
+    """Close the running event loop's clients."""
+    loop = asyncio.get_running_loop()
+    for key in [key for key in _clients if key[0] is loop]:
+        await _clients.pop(key).close()
+
+
 async def _guarded(work: Any) -> Any:
     """Await an SDK call and raise its failure as our own `NotFound` or `Unavailable`."""
     from azure.core.exceptions import AzureError, ResourceNotFoundError
