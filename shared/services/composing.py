@@ -363,6 +363,12 @@ def body_size(body: str) -> int:
     return len(json.dumps(body))
 
 
+def demand_sender(caller: Caller, table: str, id: str) -> None:
+    """Raise `Denied` where the caller may not send as this party: sellers send as themselves."""
+    if table == "systemuser" and id != caller.user and not caller.manages:
+        raise Denied("Only a Manager or an Administrator may send email as another user.")
+
+
 def _check_body(body: str) -> None:
     size = body_size(body)
     if size > MAX_BODY:
@@ -386,8 +392,7 @@ def _check_parties(caller: Caller, parties: Sequence[Party], *, outgoing: bool) 
     for sender in senders if outgoing else ():
         if sender.table not in ("systemuser", "queue"):
             raise Refused("The sender (participationtypemask 1) of an outgoing email must be a systemuser or a queue.")
-        if sender.table == "systemuser" and sender.id != caller.user and not caller.manages:
-            raise Denied("Only a Manager or an Administrator may send email as another user.")
+        demand_sender(caller, sender.table, sender.id)
 
 
 async def _party_rows(organization: Organization, email: str, parties: Sequence[Party]) -> list[Entity]:

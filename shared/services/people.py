@@ -1,5 +1,6 @@
 """The people of an organization: a systemuser is written when its token is first seen."""
 
+import contextlib
 from datetime import datetime
 
 from shared.storage import records
@@ -32,10 +33,8 @@ async def welcome(organization: Organization, user: str, name: str, address: str
         "createdon": moment,
         "modifiedon": moment,
     }
-    try:
+    with contextlib.suppress(Conflict):
         await records.insert(organization, "systemuser", user, columns)
-    except Conflict:
-        pass
     if len(_known) >= _MAX_KNOWN:
         _known.clear()
     _known.add(key)

@@ -1,8 +1,8 @@
 """Who asks: bearer tokens of Entra ID, verified here (signature, issuer, audience, lifetime, tenant, role).
 
 Sources: Microsoft's "Access tokens" and "Claims validation" pages, RFC 7519, RFC 8725 (algorithm confusion), RFC 6750.
-Whoever has no valid token learns nothing (401 with an empty body); whoever has one, of another tenant or without a role,
-hears the same whether an organization exists or not (403).
+Whoever has no valid token learns nothing (401 with an empty body); whoever has one of another tenant hears the same
+whether an organization exists or not (403).
 """
 
 import asyncio
@@ -69,11 +69,11 @@ async def authenticate(request: Request, organization: Organization | None) -> t
     tenant = organization.tenant if organization is not None else None
     token = _bearer(request.header("authorization"))
     if token is None:
-        raise _unauthorized(configured, tenant)
+        raise _unauthorized(configured)
     try:
         identity = await verify(token, configured, tenant)
     except jwt.InvalidTokenError:
-        raise _unauthorized(configured, tenant) from None
+        raise _unauthorized(configured) from None
     except _KeysUnavailable:
         raise Failure(
             503, "0x80044151", "Sign-in cannot be checked at the moment.", {"Retry-After": str(_RETRY_AFTER)}
@@ -84,7 +84,7 @@ async def authenticate(request: Request, organization: Organization | None) -> t
         raise Failure(
             403,
             "0x80042f09",
-            f"The user with id {identity.user} has not been assigned a role: one of {', '.join(sorted(ROLES))} is needed.",
+            f"The user with id {identity.user} has no role here: one of {', '.join(sorted(ROLES))} is needed.",
         )
     address = client_address(request.header("x-forwarded-for"), configured.trusted_proxies)
     return Caller(identity.user, address, request.header("user-agent"), identity.roles), identity
@@ -93,8 +93,8 @@ async def authenticate(request: Request, organization: Organization | None) -> t
 async def verify(token: str, configured: Settings, tenant: str | None) -> Identity:
     """Return what a token says once it is proven; raise `jwt.InvalidTokenError` where it is not.
 
-    Its own tenant's keys are used for `tenant`; any other token is checked against the keys that all tenants share, only
-    to tell a stranger from a forger, so that nobody makes us fetch an address of their choosing.
+    Its own tenant's keys are used for `tenant`; any other token is checked against the keys that all tenants share,
+    only to tell a stranger from a forger, so that nobody makes us fetch an address of their choosing.
     """
     header = jwt.get_unverified_header(token)
     key_id = header.get("kid")
@@ -153,7 +153,7 @@ def _bearer(authorization: str) -> str | None:
     return token
 
 
-def _unauthorized(configured: Settings, tenant: str | None) -> Failure:
+def _unauthorized(configured: Settings) -> Failure:
     # The same for an organization that does not exist: the tenant is not told either.
     challenge = f'Bearer authorization_uri="{configured.authority_url}/common/oauth2/authorize", error="invalid_token"'
     return Failure(401, "", "", {"WWW-Authenticate": challenge})

@@ -1,0 +1,98 @@
+"""Actions and functions: what the Web API does beyond rows. Names and parameters are Dataverse's."""
+
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+
+from shared.services import composing
+from shared.services.errors import Missing
+from shared.services.rights import demand_write
+from shared.storage import emails
+from shared.webapi.context import Context
+from shared.webapi.errors import bad_payload
+from shared.webapi.values import parse_guid
+
+type Answer = dict[str, Any] | None
+"""The response's properties, or None for 204."""
+
+
+async def who_am_i(context: Context) -> Answer:
+    """WhoAmI: the ids of the caller and of the organization, which is its only business unit."""
+    return {
+        "@odata.context": f"{context.base}/$metadata#Microsoft.Dynamics.CRM.WhoAmIResponse",
+        "BusinessUnitId": context.organization.id,
+        "UserId": context.caller.user,
+        "OrganizationId": context.organization.id,
+    }
+
+
+async def send_email(context: Context, id: str, sent: Mapping[str, Any]) -> Answer:
+    """SendEmail: ``IssueSend`` true sends; false only marks as sent what went out by other means.
+
+    Source: Microsoft's SendEmail action reference. ``TrackingToken`` is accepted and not needed: replies are found by
+    their headers.
+    """
+    _demand_parameters(sent, {"IssueSend", "TrackingToken"}, "SendEmail")
+    issue = sent.get("IssueSend")
+    if not isinstance(issue, bool):
+        raise bad_payload("SendEmail needs the parameter 'IssueSend': true to send, false to only mark as sent.")
+    organization, caller = context.organization, context.caller
+    partition = await emails.read_partition(organization, id)
+    if partition is None:
+        raise Missing(f"email With Id = {id} Does Not Exist")
+    demand_write(caller, partition.email, "This email")
+    for party in partition.parties:
+        if party["participationtypemask"] == composing.SENDER:
+            composing.demand_sender(caller, party.get("partyid_type") or "", party.get("partyid") or "")
+    if issue:
+        from shared.services.sending import send_email as send
+
+        await send(organization, id, caller)
+    else:
+        await composing.change_email(organization, caller, id, {"statuscode": composing.SENT}, now=context.now)
+    return {
+        "@odata.context": f"{context.base}/$metadata#Microsoft.Dynamics.CRM.SendEmailResponse",
+        "Subject": partition.email.get("subject") or "",
+    }
+
+
+async def follow_email_attachment(context: Context, sent: Mapping[str, Any]) -> Answer:
+    """FollowEmailAttachment: `isfollowed` is read-only, this is how clients set it."""
+    return await _follow(context, sent, "FollowEmailAttachment", followed=True)
+
+
+async def unfollow_email_attachment(context: Context, sent: Mapping[str, Any]) -> Answer:
+    """UnfollowEmailAttachment: the file travels as an ordinary attachment again."""
+    return await _follow(context, sent, "UnfollowEmailAttachment", followed=False)
+
+
+async def _follow(context: Context, sent: Mapping[str, Any], action: str, *, followed: bool) -> Answer:
+    _demand_parameters(sent, {"ActivityMimeAttachmentId"}, action)
+    value = sent.get("ActivityMimeAttachmentId")
+    attachment = parse_guid(value) if isinstance(value, str) else None
+    if attachment is None:
+        raise bad_payload(f"{action} needs the parameter 'ActivityMimeAttachmentId', the attachment's id.")
+    await composing.follow_attachment(
+        context.organization, context.caller, attachment, followed=followed, now=context.now
+    )
+    return None
+
+
+def _demand_parameters(sent: Mapping[str, Any], known: set[str], action: str) -> None:
+    for name in sent:
+        if name not in known and "@" not in name:
+            raise bad_payload(f"The parameter '{name}' in the request payload is not a valid parameter of '{action}'.")
+
+
+FUNCTIONS: Mapping[str, Callable[[Context], Awaitable[Answer]]] = {"WhoAmI": who_am_i}
+"""Unbound functions without parameters, called with GET, with or without parentheses."""
+
+UNBOUND: Mapping[str, Callable[[Context, Mapping[str, Any]], Awaitable[Answer]]] = {
+    "FollowEmailAttachment": follow_email_attachment,
+    "UnfollowEmailAttachment": unfollow_email_attachment,
+}
+"""Actions of the service."""
+
+BOUND: Mapping[tuple[str, str], Callable[[Context, str, Mapping[str, Any]], Awaitable[Answer]]] = {
+    ("email", "SendEmail"): send_email,
+}
+"""Actions of a row, by table and name; called with their full name, ``Microsoft.Dynamics.CRM.SendEmail``."""

@@ -1,0 +1,83 @@
+"""What every part of a request needs to know: whose organization, who asks, when, and how the answer is wanted."""
+
+import fnmatch
+import re
+from dataclasses import dataclass
+from datetime import datetime
+
+from shared.services.caller import Caller
+from shared.storage.organizations import Organization
+from shared.webapi.errors import bad_query
+from shared.webapi.http import Request
+from shared.webapi.query import MAX_PAGE
+
+_ETAG = re.compile(r'(?:W/)?"(\d{1,20})"')
+
+
+@dataclass(frozen=True, slots=True)
+class Preferences:
+    """What the ``Prefer`` header asks for. `annotations` are patterns of annotation names."""
+
+    representation: bool = False
+    page_size: int | None = None
+    annotations: tuple[str, ...] = ()
+
+    def annotates(self, name: str) -> bool:
+        """Whether an annotation was asked for; patterns may end in ``*``."""
+        return any(fnmatch.fnmatchcase(name, pattern) for pattern in self.annotations)
+
+    def applied(self) -> str:
+        """Return the ``Preference-Applied`` header, "" where nothing was asked for."""
+        parts = ["return=representation"] if self.representation else []
+        parts += [f"odata.maxpagesize={self.page_size}"] if self.page_size else []
+        parts += [f'odata.include-annotations="{",".join(self.annotations)}"'] if self.annotations else []
+        return ",".join(parts)
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """One request. `base` is the root of the Web API as the caller spells it."""
+
+    organization: Organization
+    caller: Caller
+    now: datetime
+    base: str
+    preferences: Preferences
+    match: str
+    none_match: str
+
+
+def parse_preferences(header: str) -> Preferences:
+    """Return what a ``Prefer`` header asks for; what is not known is ignored (RFC 7240)."""
+    representation, page_size, annotations = False, None, ()
+    for item in re.findall(r'[^,"]*(?:"[^"]*"[^,"]*)*', header):
+        name, _, value = item.strip().partition("=")
+        value = value.strip().strip('"')
+        if name == "return" and value == "representation":
+            representation = True
+        elif name == "odata.maxpagesize":
+            if not value.isdecimal() or not int(value[:9]) > 0:
+                raise bad_query(f"'{value[:20]}' is not a valid odata.maxpagesize: give 1 to {MAX_PAGE}.")
+            page_size = min(int(value[:9]), MAX_PAGE)
+        elif name == "odata.include-annotations":
+            annotations = tuple(part.strip() for part in value.split(",") if part.strip())
+    return Preferences(representation, page_size, annotations)
+
+
+def parse_condition(request: Request, name: str) -> str:
+    """Return a conditional header; clients send a literal ``null`` for none, which Dataverse ignores too."""
+    value = request.header(name).strip()
+    return "" if value.lower() == "null" else value
+
+
+def version_in(condition: str) -> int | None:
+    """Return the version that an etag in If-Match names; None for any (``*`` or nothing), -1 for one we never gave."""
+    if condition in ("", "*"):
+        return None
+    match = _ETAG.fullmatch(condition)
+    return int(match[1]) if match else -1
+
+
+def etag(row_version: int) -> str:
+    """Return the weak etag of a row's version."""
+    return f'W/"{row_version}"'

@@ -1,0 +1,192 @@
+"""What a client sends to be written: JSON, checked against the schema, as the values that are stored."""
+
+import base64
+import binascii
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from shared.services.composing import Attachment, Party
+from shared.webapi.errors import bad_payload, bad_query, invalid, unknown_property
+from shared.webapi.schema import LOOKUPS, Column, Table
+from shared.webapi.tables import SETS, TABLES
+from shared.webapi.values import Stored, parse_guid, to_stored
+
+_REFERENCE = re.compile(
+    r"(?:https?://[^?#\s]*?/api/data/v9\.\d+/|/api/data/v9\.\d+/)?/?(\w+)\(([^()]*)\)", re.IGNORECASE
+)
+
+
+@dataclass(slots=True)
+class Payload:
+    """A row as it was sent. `columns` are stored values by logical name, None where it is to be cleared; `id` is the
+    primary key where it was given; `lazy` are the texts of lazy columns; `pointed` are the rows that lookups now name.
+    `parties` and `attachments` are None where they were not sent."""
+
+    id: str = ""
+    columns: dict[str, Stored] = field(default_factory=dict)
+    lazy: dict[str, str] = field(default_factory=dict)
+    pointed: list[tuple[str, str]] = field(default_factory=list)
+    parties: list[Party] | None = None
+    attachments: list[Attachment] | None = None
+
+
+def parse_json(body: bytes) -> dict[str, Any]:
+    """Return a JSON object; raise `Failure` 400 where it is none.
+
+    The standard library's parser and not orjson: it takes the lone surrogates that JavaScript clients send.
+    """
+    try:
+        value = json.loads(body or b"{}", parse_constant=_no_constant)
+    except RecursionError:
+        raise bad_payload("The body is nested too deeply.") from None
+    except ValueError as error:
+        raise bad_payload(f"The body is not valid JSON: {error}"[:300]) from None
+    if not isinstance(value, dict):
+        raise bad_payload("The body must be a JSON object.")
+    return value
+
+
+def _no_constant(name: str) -> None:
+    raise ValueError(f"{name} is not JSON")
+
+
+def parse_payload(table: Table, sent: Mapping[str, Any], *, creating: bool) -> Payload:
+    """Return what `sent` writes to a row of `table`.
+
+    Annotations are passed over. A column that the service keeps is ignored when a row is made (clients send rows back
+    as they read them) and refused when it is changed. Raises `Failure` 400 naming what is wrong.
+    """
+    payload = Payload()
+    for name, value in sent.items():
+        target, at, annotation = name.partition("@")
+        if at:
+            if annotation == "odata.bind":
+                _bind(payload, table, target, value)
+            continue
+        if name in table.collections:
+            _collection(payload, table, name, value)
+        elif name in table.by_navigation and table.by_navigation[name][0].name != name:
+            _unbind(payload, table, name, value)
+        else:
+            _column(payload, table, name, value, creating=creating)
+    return payload
+
+
+def _column(payload: Payload, table: Table, name: str, value: Any, *, creating: bool) -> None:
+    column = table.by_wire.get(name)
+    if column is None:
+        if name in table.by_navigation:
+            _unbind(payload, table, name, value)
+            return
+        raise unknown_property(name, table.logical)
+    if name == table.id:
+        payload.id = str(to_stored(table, column, value) or "")
+        return
+    if not column.writable:
+        if not creating:
+            raise invalid(f"The column '{name}' of '{table.logical}' is kept by the service and cannot be set.")
+        return
+    if column.type in LOOKUPS:
+        navigation = next(iter(column.navigations))
+        raise bad_payload(f"'{name}' is read-only on the wire: set the lookup with '{navigation}@odata.bind'.")
+    stored = to_stored(table, column, value)
+    if column.lazy:
+        payload.lazy[name] = str(stored or "")
+    else:
+        payload.columns[name] = stored
+
+
+def _unbind(payload: Payload, table: Table, navigation: str, value: Any) -> None:
+    """A single-valued navigation property set to null clears its lookup; a nested row is not supported."""
+    column, _ = table.by_navigation[navigation]
+    if value is not None:
+        raise bad_payload(f"'{navigation}' names a lookup: set it with '{navigation}@odata.bind', or to null.")
+    _point(payload, table, column, None)
+
+
+def _bind(payload: Payload, table: Table, navigation: str, value: Any) -> None:
+    if navigation not in table.by_navigation:
+        raise bad_payload(
+            f"An undeclared property '{navigation}' which only has property annotations in the payload but no property "
+            f"value was found in the payload. 'Microsoft.Dynamics.CRM.{table.logical}' has no such navigation property."
+        )
+    column, target = table.by_navigation[navigation]
+    if not column.writable:
+        raise invalid(f"The lookup '{navigation}' of '{table.logical}' is kept by the service and cannot be set.")
+    if value is None:
+        _point(payload, table, column, None)
+        return
+    _point(payload, table, column, (target, parse_reference(value, target, f"{navigation}@odata.bind")))
+
+
+def _point(payload: Payload, table: Table, column: Column, pointed: tuple[str, str] | None) -> None:
+    if pointed is None and column.required:
+        raise invalid(f"The column '{column.name}' of '{table.logical}' is required and cannot be null.")
+    payload.columns[column.name] = pointed[1] if pointed else None
+    if len(column.targets) > 1:
+        payload.columns[f"{column.name}_type"] = pointed[0] if pointed else None
+    if pointed:
+        payload.pointed.append(pointed)
+
+
+def parse_reference(value: Any, target: str, where: str) -> str:
+    """Return the id in a reference to a row of `target`: ``contacts(id)``, ``/contacts(id)`` or an absolute URL."""
+    match = _REFERENCE.fullmatch(value.strip()) if isinstance(value, str) else None
+    if match is None:
+        raise bad_payload(f"The value of '{where}' is not a reference such as /{TABLES[target].set}(<id>).")
+    if match[1] != TABLES[target].set:
+        known = SETS.get(match[1])
+        reason = f"'{match[1]}' holds {known.logical} rows" if known else f"there is no entity set '{match[1]}'"
+        raise bad_payload(f"The value of '{where}' must name a row of '{TABLES[target].set}': {reason}.")
+    found = parse_guid(match[2].strip().strip("'"))
+    if found is None:
+        raise bad_query(f"'{match[2][:80]}' in '{where}' is not a guid.")
+    return found
+
+
+def _collection(payload: Payload, table: Table, name: str, value: Any) -> None:
+    """Rows that are made together with an email: its parties and attachments (deep insert)."""
+    if not isinstance(value, list) or not all(isinstance(item, dict) for item in value):
+        raise bad_payload(f"'{name}' must be a list of rows.")
+    inner = TABLES[table.collections[name].table]
+    rows = [parse_payload(inner, item, creating=True) for item in value]
+    if inner.logical == "activityparty":
+        payload.parties = [_party(row) for row in rows]
+    else:
+        payload.attachments = [parse_attachment(row) for row in rows]
+
+
+def _party(row: Payload) -> Party:
+    mask = row.columns.get("participationtypemask")
+    if mask is None:
+        raise bad_payload("An activity party needs a participationtypemask: 1 Sender, 2 To, 3 CC or 4 BCC.")
+    return Party(
+        int(mask),
+        str(row.columns.get("partyid_type") or ""),
+        str(row.columns.get("partyid") or ""),
+        str(row.columns.get("addressused") or "").strip(),
+        str(row.columns.get("unresolvedpartyname") or ""),
+    )
+
+
+def parse_attachment(row: Payload) -> Attachment:
+    """Return the attachment that a row of activitymimeattachment describes; raise `Failure` 400."""
+    return Attachment(
+        filename=str(row.columns.get("filename") or ""),
+        mimetype=str(row.columns.get("mimetype") or ""),
+        content=decode_body(row.lazy.get("body", "")),
+        content_id=str(row.columns.get("attachmentcontentid") or ""),
+        subject=str(row.columns.get("subject") or ""),
+        id=row.id,
+    )
+
+
+def decode_body(body: str) -> bytes:
+    """Return the bytes of an attachment's ``body``, base64 (RFC 4648; line breaks as MIME puts them are let pass)."""
+    try:
+        return base64.b64decode("".join(body.split()), validate=True)
+    except (binascii.Error, ValueError):
+        raise bad_payload("Cannot convert the value of 'body' to the expected type Edm.Binary: not base64.") from None
