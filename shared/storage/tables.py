@@ -34,6 +34,7 @@ MAX_TRANSACTION_BYTES = 4 * 1024 * 1024 - 64 * 1024
 
 _INT32 = range(-(2**31), 2**31)
 _VERBS = {"insert": "POST", "put": "PUT", "merge": "MERGE", "delete": "DELETE"}
+_PLAIN = re.compile(r"[A-Za-z0-9_.~-]*").fullmatch
 _PART_STATUS = re.compile(rb"HTTP/1\.1 (\d{3})")
 _ERROR_CODE = re.compile(rb'"code"\s*:\s*"([^"]*)"')
 _ERROR_MESSAGE = re.compile(rb'"value"\s*:\s*"(?:(\d+):)?([^"]*)')
@@ -192,7 +193,7 @@ def _key(partition: str, row: str) -> str:
 
 
 def _quoted(key: str) -> str:
-    return quote(key.replace("'", "''"), safe="")
+    return key if _PLAIN(key) else quote(key.replace("'", "''"), safe="")
 
 
 def _encode(entity: Mapping[str, Any]) -> bytes:

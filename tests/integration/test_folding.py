@@ -11,13 +11,13 @@ import pytest
 
 from shared.engagement import timeline as timeline_rules
 from shared.engagement.hits import Hit, Kind
-from shared.engagement.times import iso_seconds, milliseconds
+from shared.engagement.times import milliseconds
 from shared.services import folding
 from shared.services.alerting import card_of
 from shared.storage import emails, journal, records
 from shared.storage.account import Unavailable
 from shared.storage.organizations import save_organization
-from shared.storage.tables import Operation
+from tests.sent_mail import counters, put_sent_email, recount
 
 SENT = datetime(2026, 11, 2, 9, 30, tzinfo=UTC)
 LATER = SENT + timedelta(hours=2)
@@ -37,28 +37,7 @@ _numbers = itertools.count(1)
 
 
 async def a_sent_email(organization, links=2):
-    email_id = str(uuid.uuid4())
-    rows = [
-        {
-            "RowKey": "email",
-            "activityid": email_id,
-            "subject": "Your quote",
-            "statecode": 1,
-            "statuscode": 3,
-            "isemailfollowed": True,
-            "senton": iso_seconds(milliseconds(SENT)),
-            "ownerid": str(uuid.uuid4()),
-        },
-        {"RowKey": "party:000", "participationtypemask": 2, "_name": "Ada Lovelace", "addressused": "ada@example.com"},
-        *(
-            {"RowKey": f"link:{n:04d}", "item": n, "target": f"https://example.com/{n}", "text": f"Link {n}"}
-            for n in range(links)
-        ),
-    ]
-    await organization.tables.transact(
-        organization.emails, [Operation("insert", {**row, "PartitionKey": email_id}) for row in rows]
-    )
-    return email_id
+    return await put_sent_email(organization, SENT, links)
 
 
 def a_hit(email_id, after=3600.0, kind=Kind.OPEN, item=0, headers=OUTLOOK, address="203.0.113.9", method="GET"):
@@ -95,27 +74,6 @@ async def read(organization, email_id):
     found = await emails.read_partition(organization, email_id, interactions=True)
     assert found is not None
     return found
-
-
-def recount(partition):
-    """Count a timeline as anybody would who only reads its rows."""
-    own = [row for row in partition.interactions if not row.get("ee_duplicateof")]
-
-    def number(kinds, label):
-        return sum(row["interactiontype"] in kinds and row["ee_label"] == label for row in own)
-
-    return {
-        "opencount": number({0}, 0),
-        "linksclickedcount": number({1}, 0),
-        "attachmentopencount": number({2}, 0),
-        "ee_proxyopencount": number({0}, 1),
-        "ee_machineopencount": number({0}, 2),
-        "ee_machineclickcount": number({1, 2}, 2),
-    }
-
-
-def counters(partition):
-    return {name: partition.email[name] for name in recount(partition)}
 
 
 async def test_a_hit_becomes_an_interaction_and_leaves_the_journal(organization):

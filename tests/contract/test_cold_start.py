@@ -1,0 +1,67 @@
+"""What a cold start may load: recipients wait for it."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent.parent
+NEVER_AT_START = (
+    "msgraph",
+    "azure.storage.blob",
+    "azure.identity",
+    "odata_query",
+    "cryptography",
+    "jwt",
+    "shared.webapi",
+)
+NEVER_FOR_A_HIT = ("msgraph", "odata_query", "jwt", "shared.webapi", "shared.graph", "azure.data.tables")
+
+INDEX = "import function_app; names = [f.get_function_name() for f in function_app.app.get_functions()]"
+HIT = """
+import asyncio, uuid
+import azure.functions as func
+from functions import recipients
+from shared.engagement.tokens import Token, TokenKind, mint
+from shared.settings import settings
+from shared.storage.account import close_session
+
+async def hit():
+    for kind, function in [("o", recipients.pixel), ("c", recipients.link), ("a", recipients.attachment)]:
+        token = Token(1, ORGANIZATION, TokenKind(kind), uuid.uuid4(), 0, 0, "https://example.com/")
+        request = func.HttpRequest(
+            "GET", "http://127.0.0.1/", headers={"x-forwarded-for": "203.0.113.9"}, body=b"",
+            route_params={"rest": mint(token, settings().token_secrets)},
+        )
+        answer = await function._function.get_user_function()(request)
+        assert answer.status_code in (200, 302), answer.status_code
+    await close_session()
+
+asyncio.run(hit())
+"""
+
+
+def modules_after(script):
+    """Return the names of all modules that a fresh interpreter holds after running `script` in the repository."""
+    command = [sys.executable, "-c", script + "\nimport json, sys; print(json.dumps(sorted(sys.modules)))"]
+    ran = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, env=os.environ)
+    assert ran.returncode == 0, ran.stderr
+    return json.loads(ran.stdout.splitlines()[-1])
+
+
+def loaded(names, modules):
+    return [module for module in modules if any(module == name or module.startswith(f"{name}.") for name in names)]
+
+
+def test_indexing_the_app_loads_nothing_that_recipients_do_not_need(configured):
+    assert loaded(NEVER_AT_START, modules_after(INDEX)) == []
+
+
+@pytest.mark.parametrize("before", ["", INDEX])
+def test_a_hit_loads_neither_graph_nor_the_web_api(organization, before):
+    modules = modules_after(f"ORGANIZATION = {organization.name!r}\n{before}\n{HIT}")
+    assert loaded(NEVER_FOR_A_HIT, modules) == []
+    assert "shared.storage.journal" in modules, "the hit was recorded"

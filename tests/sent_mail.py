@@ -1,0 +1,64 @@
+"""A sent, followed mail put into storage as delivery leaves it, and its timeline counted as anybody would."""
+
+import uuid
+from datetime import UTC, datetime, timedelta
+
+from shared.engagement.times import iso_seconds, milliseconds
+from shared.engagement.tokens import Token, TokenKind, mint
+from shared.settings import settings
+from shared.storage.tables import Operation
+
+TARGET = "https://example.com/"
+
+
+async def put_sent_email(organization, sent=None, links=2):
+    """Write a followed mail to Ada and return its id."""
+    email_id = str(uuid.uuid4())
+    sent = sent or datetime.now(UTC) - timedelta(hours=1)
+    rows = [
+        {
+            "RowKey": "email",
+            "activityid": email_id,
+            "subject": "Your quote",
+            "statecode": 1,
+            "statuscode": 3,
+            "isemailfollowed": True,
+            "senton": iso_seconds(milliseconds(sent)),
+            "ownerid": str(uuid.uuid4()),
+        },
+        {"RowKey": "party:000", "participationtypemask": 2, "_name": "Ada Lovelace", "addressused": "ada@example.com"},
+        *({"RowKey": f"link:{n:04d}", "item": n, "target": f"{TARGET}{n}", "text": f"Link {n}"} for n in range(links)),
+    ]
+    await organization.tables.transact(
+        organization.emails, [Operation("insert", {**row, "PartitionKey": email_id}) for row in rows]
+    )
+    return email_id
+
+
+def path_of(organization, kind, email_id, item=0, target=""):
+    """Return the path that a recipient asks for."""
+    secrets = settings().token_secrets
+    token = Token(1, organization.name, kind, uuid.UUID(email_id), item, 0, target)
+    return f"/{TokenKind(kind).route}/{mint(token, secrets)}"
+
+
+def recount(partition):
+    """Count a timeline from its rows alone."""
+    own = [row for row in partition.interactions if not row.get("ee_duplicateof")]
+
+    def number(kinds, label):
+        return sum(row["interactiontype"] in kinds and row["ee_label"] == label for row in own)
+
+    return {
+        "opencount": number({0}, 0),
+        "linksclickedcount": number({1}, 0),
+        "attachmentopencount": number({2}, 0),
+        "ee_proxyopencount": number({0}, 1),
+        "ee_machineopencount": number({0}, 2),
+        "ee_machineclickcount": number({1, 2}, 2),
+    }
+
+
+def counters(partition):
+    """Return the counters of an email's row, those that `recount` gives."""
+    return {name: partition.email[name] for name in recount(partition)}
