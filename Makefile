@@ -78,7 +78,7 @@ $(INSTALLED): requirements-dev.txt
 	@$(FIND_PYTHON); \
 	echo "Making the virtual environment and installing the pinned requirements (a minute or two) ..." >&2; \
 	"$$python" -m venv $(VENV) >&2 && \
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-input --require-hashes \
+	$(BIN)/python -m pip install --quiet --quiet --disable-pip-version-check --no-input --require-hashes \
 		-r requirements-dev.txt >&2
 	@touch $@
 

@@ -26,6 +26,9 @@ SUPPORTED_TRIGGERS = frozenset({"httptrigger", "queuetrigger", "timertrigger"})
 STOP_SECONDS = 10
 """How long invocations may go on after the host was told to stop."""
 
+KEEP_ALIVE_SECONDS = 130
+"""How long an idle connection stays open: Kestrel's default, which clients in Azure are used to."""
+
 log = logging.getLogger("functions_host")
 
 
@@ -54,7 +57,8 @@ async def run(app: Path, options: HostOptions, settings: Mapping[str, str], list
         uvicorn.Config(
             create_application(functions, options.route_prefix, keys, sender),
             loop="none", http="httptools", ws="none", lifespan="off", interface="asgi3", log_config=None,
-            access_log=False, server_header=False, proxy_headers=False, timeout_graceful_shutdown=STOP_SECONDS,
+            access_log=False, server_header=False, proxy_headers=False,
+            timeout_keep_alive=KEEP_ALIVE_SECONDS, timeout_graceful_shutdown=STOP_SECONDS,
         )
     )  # fmt: skip
     stopping = asyncio.Event()
@@ -75,6 +79,7 @@ async def run(app: Path, options: HostOptions, settings: Mapping[str, str], list
     ]
     for task in listeners:
         task.add_done_callback(_log_end)
+    log.info("%d functions on http://%s:%d", len(functions), *listener.getsockname()[:2])
     await asyncio.gather(server.serve(sockets=[listener]), _finish(listeners, stopping))
     await storage.close()
     azure_functions_runtime.stop_threadpool_executor()

@@ -33,7 +33,8 @@ MASTER_KEY = "the-master-key"
 class Host:
     """A host process on the sample app, with a directory and a queue of its own."""
 
-    def __init__(self, directory: Path, storage: str, **settings: str) -> None:
+    def __init__(self, directory: Path, storage: str, app: Path = APP, **settings: str) -> None:
+        self.app = app
         self.port = free_ports(1)
         self.storage = storage
         self.notes_file = directory / "notes"
@@ -55,7 +56,7 @@ class Host:
     def start(self) -> subprocess.Popen[bytes]:
         with self.log_file.open("ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "local.functions_host", "--app", str(APP)],
+                [sys.executable, "-m", "local.functions_host", "--app", str(self.app)],
                 cwd=ROOT,
                 env=self.environment,
                 stdout=log,
@@ -118,8 +119,8 @@ def eventually(condition: Callable[[], Any], seconds: float = 20) -> Any:
 
 
 @contextmanager
-def running(directory: Path, storage: str, **settings: str) -> Iterator[Host]:
-    host = Host(directory, storage, **settings)
+def running(directory: Path, storage: str, app: Path = APP, **settings: str) -> Iterator[Host]:
+    host = Host(directory, storage, app, **settings)
     try:
         yield host
     finally:
@@ -372,12 +373,43 @@ def test_http_goes_on_while_storage_is_away_and_queues_resume(tmp_path: Path) ->
         stop(process)
 
 
+def app_with(directory: Path, **changes: Any) -> Path:
+    """Return a copy of the sample app with other settings in host.json."""
+    app = directory / "app"
+    app.mkdir()
+    (app / "function_app.py").write_text((APP / "function_app.py").read_text())
+    options = json.loads((APP / "host.json").read_text())
+    options["extensions"]["queues"].update(changes.pop("queues", {}))
+    (app / "host.json").write_text(json.dumps({**options, **changes}))
+    return app
+
+
+def test_with_base64_encoding_messages_are_decoded_and_others_poisoned(azurite: str, tmp_path: Path) -> None:
+    app = app_with(tmp_path, queues={"messageEncoding": "base64"})
+    with running(tmp_path, azurite, app, WORK_QUEUE="encoded") as host:
+        assert host.request("POST", "/enqueue", '["späte Post"]'.encode()).status == 202
+        eventually(lambda: [note["text"] for note in host.notes("work")] == ["späte Post"])
+        host.queue().send_message("not base64!")
+        eventually(lambda: is_there(host.queue("encoded-poison")) and texts(host.queue("encoded-poison")))
+        assert len(host.notes("work")) == 1
+
+
+def test_a_function_that_passes_the_function_timeout_has_failed(azurite: str, tmp_path: Path) -> None:
+    app = app_with(tmp_path, functionTimeout="00:00:01", queues={"maxDequeueCount": 1})
+    with running(tmp_path, azurite, app, WORK_QUEUE="endless") as host:
+        eventually(lambda: is_there(host.queue()))
+        host.queue().send_message("sleep:600")
+        eventually(lambda: is_there(host.queue("endless-poison")) and texts(host.queue("endless-poison")))
+        assert "function=work" in host.log()
+        assert "timed out after 0:00:01" in host.log()
+
+
 # Timers
 
 
 def test_a_timer_fires_on_the_second_and_never_twice_at_a_time_on_two_hosts(azurite: str, tmp_path: Path) -> None:
-    every_second = {"EVERY_SECOND": "* * * * * *"}
-    with running(tmp_path, azurite, **every_second) as host, running(tmp_path, azurite, **every_second):
+    each = "* * * * * *"
+    with running(tmp_path, azurite, EVERY_SECOND=each) as host, running(tmp_path, azurite, EVERY_SECOND=each):
         eventually(lambda: len(host.notes("tock")) >= 3)
         notes = sorted(host.notes("tick") + host.notes("tock"), key=lambda note: note["at"])
     names = [note["name"] for note in notes]
