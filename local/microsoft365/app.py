@@ -9,7 +9,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
-from starlette.types import ASGIApp
+from starlette.types import ASGIApp, Lifespan
 
 from local.microsoft365 import attachment_uploads, control, drive, mail, sharing, subscriptions, tokens, webmail
 from local.microsoft365.attachment_uploads import finish_attachment
@@ -115,12 +115,15 @@ def _drive(prefix: str) -> list[BaseRoute]:
             _route(f"{place}/createUploadSession", POST=drive.create_session),
             _route(f"{place}/createLink", POST=sharing.create_link),
             _route(f"{place}/children", GET=drive.list_children),
-            _route(f"{place}/permissions", GET=sharing.list_permissions),
-            _route(f"{place}/permissions/{{permission}}", GET=sharing.get_permission, DELETE=sharing.delete_permission),
         ]
         whole = {"GET": drive.get_item, "PATCH": drive.update_item, "DELETE": drive.delete_item}
         routes.append(_route(place.removesuffix(":"), **whole))
-    return routes
+    permissions = f"{drive_path}/items/{{item}}/permissions"
+    return [
+        *routes,
+        _route(permissions, GET=sharing.list_permissions),
+        _route(f"{permissions}/{{permission}}", GET=sharing.get_permission, DELETE=sharing.delete_permission),
+    ]
 
 
 def _local() -> list[BaseRoute]:
@@ -162,7 +165,7 @@ def _web() -> list[BaseRoute]:
     ]
 
 
-def _lifespan(standin: StandIn) -> object:
+def _lifespan(standin: StandIn) -> Lifespan[Starlette]:
     @contextlib.asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
         yield

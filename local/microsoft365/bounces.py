@@ -37,13 +37,15 @@ def bounce(db: sqlite3.Connection, address: str, original: Message) -> tuple[Mes
         "body": {"contentType": "html", "content": html},
         "toRecipients": [original.doc["from"]],
         "internetMessageId": str(report["Message-ID"]),
-        "internetMessageHeaders": [{"name": name, "value": str(value)} for name, value in report.items()],
+        "internetMessageHeaders": [
+            {"name": name, "value": " ".join(str(value).split())} for name, value in report.items()
+        ],
     }
     return send_from_outside(db, postmaster, doc, report.as_bytes(policy=SMTP))
 
 
 def _report(original: Message, address: str, postmaster: str, sender: str, html: str) -> MIMEMultipart:
-    report = MIMEMultipart("report", boundary=f"_000_{ids.new_guid()}_", policy=SMTP, report_type="delivery-status")
+    report = MIMEMultipart("report", boundary=f"_000_{ids.new_guid()}_", report_type="delivery-status")
     answered = str(original.doc["internetMessageId"])
     headers = {
         "From": f'"Microsoft Outlook" <{postmaster}>',
@@ -59,8 +61,8 @@ def _report(original: Message, address: str, postmaster: str, sender: str, html:
     }
     for name, value in headers.items():
         report[name] = value
-    # Spelled as Exchange spells it, without the quotes that the library would set.
-    content_type = f'multipart/report; report-type=delivery-status; boundary="{report.get_boundary()}"'
+    # Spelled and folded as Exchange does it, without the quotes that the library would set around the report type.
+    content_type = f'multipart/report; report-type=delivery-status;\r\n boundary="{report.get_boundary()}"'
     report.replace_header("Content-Type", content_type)
     report.attach(MIMEText(html, "html", "utf-8"))
     report.attach(_delivery_status(address))

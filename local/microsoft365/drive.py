@@ -176,7 +176,7 @@ def item_of(request: Request) -> sqlite3.Row:
     if "item" in request.path_params:
         return find_item(db, owner, request.path_params["item"])
     row = _root(db, owner)
-    for name in _names(request.path_params.get("path", "")):
+    for name in _names(request.path_params.get("path", "").removesuffix(":")):
         child = _child(db, row, name)
         if child is None:
             raise drive_item_not_found()

@@ -63,16 +63,15 @@ class Gateway:
         headers = Headers(scope=scope)
         try:
             if scope["path"].startswith("/v1.0/"):
+                scope["path"] = _canonical(scope["path"])
+                scope["raw_path"] = _canonical(scope["raw_path"].decode("latin-1")).encode("latin-1")
                 tenant = authenticate(self.standin, headers.get("authorization", ""))
                 scope.setdefault("state", {})["tenant"] = tenant
             receive = _limited(receive, headers, _limit(scope))
         except GraphError as error:
             await _answer(send, error, _request_id(scope))
             return
-        try:
-            await self.app(scope, receive, send)
-        except _TooLargeError:
-            await _answer(send, _too_large(), _request_id(scope))
+        await self.app(scope, receive, send)
 
     async def _break(self, fault: faults.Fault, scope: Scope, receive: Receive, send: Send) -> None:
         if fault.status == faults.DROP or fault.status is None:
@@ -82,10 +81,6 @@ class Gateway:
         retry = {} if fault.retry_after is None else {"Retry-After": str(fault.retry_after)}
         message = f"The stand-in was told to answer {fault.status} here."
         await _answer(send, GraphError(fault.status, fault.code, message, retry), _request_id(scope))
-
-
-class _TooLargeError(Exception):
-    pass
 
 
 def _foreign(standin: StandIn, path: str, headers: Headers) -> GraphError | None:
@@ -104,6 +99,19 @@ def _foreign(standin: StandIn, path: str, headers: Headers) -> GraphError | None
 
 def _is_service(path: str) -> bool:
     return path.startswith(("/v1.0/", "/uploads/")) or path.endswith(("/token", "/openid-configuration", "/keys"))
+
+
+def _canonical(path: str) -> str:
+    """Spell the names in a Graph path as documented: Graph takes them in any case, and its notifications use another."""
+    names = {
+        name.casefold(): name
+        for name in ("users", "messages", "mailFolders", "subscriptions", "drives", "drive", "sendMail")
+    }
+    segments = path.split("/")
+    for place in (2, 4):
+        if len(segments) > place:
+            segments[place] = names.get(segments[place].casefold(), segments[place])
+    return "/".join(segments)
 
 
 def _target(scope: Scope) -> str:
@@ -158,7 +166,7 @@ def _limited(receive: Receive, headers: Headers, limit: int) -> Receive:
         message = await receive()
         received += len(message.get("body", b""))
         if received > limit:
-            raise _TooLargeError
+            raise _too_large()
         return message
 
     return limited

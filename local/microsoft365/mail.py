@@ -256,8 +256,9 @@ async def follow_messages(request: Request) -> Response:
     standin, owner, folder = standin_of(request), mailbox_of(request), _folder_of(request)
     query = parse_query(request.query_params, request.headers)
     options = dict(request.query_params)
-    first = "$deltatoken" not in options and "$skiptoken" not in options
-    since = _token(options.pop("$deltatoken", None) or options.pop("$skiptoken", "0"))
+    first = not options.keys() & {"$deltatoken", "$skiptoken"}
+    tokens = [options.pop(name, "") for name in ("$deltatoken", "$skiptoken")]
+    since = _token(tokens[0] or tokens[1] or "0")
     found = changed_since(standin.db, owner.address, folder, since, query.top + 1)
     page, more = found[: query.top], len(found) > query.top
     body: dict[str, Any] = {"@odata.context": _context(request, owner, "messages") + "/$delta", "value": []}

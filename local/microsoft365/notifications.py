@@ -19,7 +19,7 @@ from local.microsoft365.messages import Change
 from local.microsoft365.standin import StandIn
 from local.microsoft365.times import now, stamp
 
-RETRIES = (0.5, 1.0, 2.0, 4.0, 8.0)
+RETRIES = (0.2, 0.5, 1.0, 2.0, 4.0, 8.0)
 """Seconds to wait before each repetition. Graph goes on for hours; a local run has no patience."""
 
 TIMEOUT = 10.0
@@ -35,6 +35,7 @@ def publish(standin: StandIn, changes: list[Change]) -> None:
             batches[subscription["url"]].append(_notification(subscription, change))
             lifecycle[subscription["url"]] = subscription
     for url, notifications in batches.items():
+        standin.violations += standin.check_notification({"value": notifications})
         _start(standin, _deliver(url, notifications, lifecycle[url]))
 
 

@@ -49,6 +49,8 @@ def parse_query(parameters: Parameters, headers: Mapping[str, str], default_top:
             raise bad_request(
                 f"Query option '{name}' was specified more than once, but it must be specified at most once."
             )
+        if name.startswith("$") and not value.strip():
+            raise bad_request(f"The query option '{name}' must not be empty.")
         options[name] = value
     condition = parse_filter(options["$filter"]) if options.get("$filter") else None
     order, order_properties = _order(options.get("$orderby", ""))

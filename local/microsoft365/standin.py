@@ -3,7 +3,9 @@
 import asyncio
 import sqlite3
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 from starlette.requests import Request
 
@@ -20,7 +22,7 @@ class Call:
     status: int
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class StandIn:
     """The parts every request handler works with. `base_url` has no trailing slash."""
 
@@ -31,6 +33,7 @@ class StandIn:
     calls: deque[Call] = field(default_factory=lambda: deque(maxlen=5000))
     tasks: set[asyncio.Task[None]] = field(default_factory=set)
     violations: list[str] = field(default_factory=list)
+    check_notification: Callable[[dict[str, Any]], list[str]] = lambda _: []
 
 
 def standin_of(request: Request) -> StandIn:
