@@ -7,6 +7,7 @@ blueprint = func.Blueprint()
 
 @blueprint.route(
     "{organization}/api/data/{version}/{*path}",
+    trigger_arg_name="request",
     methods=["GET", "POST", "PATCH", "PUT", "DELETE"],
     auth_level=func.AuthLevel.ANONYMOUS,
 )
