@@ -3,8 +3,8 @@
 ``python -m benchmarks.labels TRACES [-o PREDICTIONS]`` labels traces (JSONL, an email a line; `-` reads standard
 input) and writes predictions, JSONL too: ``{"email": .., "labels": [..]}``, a label a hit, in the order of the hits.
 ``python -m benchmarks.labels --synthetic [--seed N] [--emails N]`` makes traces whose truth is known
-(`benchmarks.traces`) and prints precision and recall of every label, and where they are confused. Rules see one email
-at a time.
+(`benchmarks.traces`) and prints precision and recall of every label, and where they are confused. An organization's
+other emails tell which sessions are a seller's and which sources are machines; `--alone` judges without them.
 """
 
 import argparse
@@ -12,13 +12,14 @@ import json
 import sys
 import time
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from benchmarks import traces
+from shared.engagement import sources
 from shared.engagement.hits import Hit, Kind
 from shared.engagement.labels import Email, Label, Verdict, judge, observe, source_hash
 
@@ -29,22 +30,62 @@ KINDS = {"open": Kind.OPEN, "image": Kind.IMAGE, "link": Kind.LINK, "attachment"
 type Trace = Mapping[str, Any]
 
 
-def label(trace: Trace) -> list[Verdict]:
-    """Return the verdict on each hit of `trace`, one email in the exchange format."""
-    sent_at = round(datetime.fromisoformat(trace["sentAt"]).timestamp() * 1000)
+def label(traces_of_file: Sequence[Trace], *, alone: bool = False) -> Iterator[list[Verdict]]:
+    """Yield the verdicts on the hits of each of `traces_of_file`, emails in the exchange format, in their order.
+
+    What the organization knows from its other emails is used as the product would: the sessions each seller was seen to
+    send from, and the sources that were machines; not where `alone`.
+    """
+    sessions: defaultdict[str, set[str]] = defaultdict(set)
+    for trace in traces_of_file:
+        if _session(trace):
+            sessions[_seller(trace)].add(_session(trace))
+    emails = [_email(trace, {_session(trace)} if alone else sessions[_seller(trace)]) for trace in traces_of_file]
+    observed = [[observe(hit, KEY) for hit in _hits(trace)] for trace in traces_of_file]
+    first = [judge(email, observations) for email, observations in zip(emails, observed, strict=True)]
+    if alone:
+        yield from map(list, first)
+        return
+    lessons = [sources.learn(*pair) for pair in zip(observed, first, strict=True)]
+    known: defaultdict[str, defaultdict[str, sources.Record]] = defaultdict(lambda: defaultdict(sources.Record))
+    for trace, lesson in zip(traces_of_file, lessons, strict=True):
+        for name, record in lesson.items():
+            known[trace["organization"]][name] += record
+    for trace, email, observations, lesson in zip(traces_of_file, emails, observed, lessons, strict=True):
+        records = known[trace["organization"]]
+        marked = [
+            sources.mark(o, records[sources.name(o)] - lesson.get(sources.name(o), sources.Record()))
+            for o in observations
+        ]
+        yield list(judge(email, marked))
+
+
+def _seller(trace: Trace) -> str:
+    return f"{trace['organization']} {(trace.get('sender') or {}).get('id')}"
+
+
+def _session(trace: Trace) -> str:
     sender = trace.get("sender") or {}
-    email = Email(
-        sent_at=sent_at,
+    return source_hash(KEY, sender.get("ip") or "", sender.get("agent") or "")
+
+
+def _sent_at(trace: Trace) -> int:
+    return round(datetime.fromisoformat(trace["sentAt"]).timestamp() * 1000)
+
+
+def _email(trace: Trace, sessions: Iterable[str]) -> Email:
+    return Email(
+        sent_at=_sent_at(trace),
         links=trace["links"],
         images=trace["images"],
         attachments=trace["attachments"],
         recipients=trace["recipients"],
-        sender_source=source_hash(KEY, sender.get("ip") or "", sender.get("agent") or ""),
+        sender_source="\n".join(sorted(filter(None, sessions))),
     )
-    return list(judge(email, [observe(hit, KEY) for hit in _hits(trace, sent_at)]))
 
 
-def _hits(trace: Trace, sent_at: int) -> Iterator[Hit]:
+def _hits(trace: Trace) -> Iterator[Hit]:
+    sent_at = _sent_at(trace)
     for number, hit in enumerate(trace["hits"]):
         yield Hit(
             id=f"{0:016x}-{number:012d}",
@@ -58,44 +99,39 @@ def _hits(trace: Trace, sent_at: int) -> Iterator[Hit]:
         )
 
 
-def predict(lines: Iterable[str]) -> Iterator[str]:
+def predict(lines: Iterable[str], *, alone: bool = False) -> Iterator[str]:
     """Yield a line of predictions for each of `lines`, traces in the exchange format; empty lines are passed over."""
-    for line in lines:
-        if line.strip():
-            trace = json.loads(line)
-            labels = [verdict.label.name.lower() for verdict in label(trace)]
-            yield json.dumps({"email": trace["email"], "labels": labels})
+    emails = [json.loads(line) for line in lines if line.strip()]
+    for trace, verdicts in zip(emails, label(emails, alone=alone), strict=True):
+        yield json.dumps({"email": trace["email"], "labels": [verdict.label.name.lower() for verdict in verdicts]})
 
 
-def report(seed: int, emails: int, wrong: str) -> None:
+def report(seed: int, emails: int, wrong: str, *, alone: bool) -> None:
     """Print how well the rules do on synthetic traces, and the actors they get wrong; `wrong` prints its hits."""
     confusion: Counter[tuple[str, str]] = Counter()
     actors: defaultdict[tuple[str, str], Counter[str]] = defaultdict(Counter)
-    hits, spent = 0, 0.0
-    for made in traces.generate(seed, emails):
-        start = time.perf_counter()
-        verdicts = label(made.trace)
-        spent += time.perf_counter() - start
-        hits += len(verdicts)
-        for truth, actor, hit, verdict in zip(made.labels, made.actors, made.trace["hits"], verdicts, strict=True):
+    made = list(traces.generate(seed, emails))
+    start = time.perf_counter()
+    found = list(label([one.trace for one in made], alone=alone))
+    spent = time.perf_counter() - start
+    hits = sum(map(len, found))
+    for one, verdicts in zip(made, found, strict=True):
+        for truth, actor, hit, verdict in zip(one.labels, one.actors, one.trace["hits"], verdicts, strict=True):
             got = verdict.label.name.lower()
             confusion[truth, got] += 1
             actors[actor, truth][got] += 1
             if wrong == actor and got != truth:
-                print(
-                    json.dumps(
-                        {"truth": truth, "got": got, "reason": verdict.reason, "email": made.trace["email"], **hit}
-                    )
-                )
+                shown = {"truth": truth, "got": got, "reason": verdict.reason, "email": one.trace["email"], **hit}
+                print(json.dumps(shown))
     names = [value.name.lower() for value in Label]
     print(f"{emails} emails, {hits} hits, {spent / max(hits, 1) * 1e6:.0f} us a hit\n")
     print(f"{'truth':>10} | " + " ".join(f"{name:>8}" for name in names) + " | precision  recall")
     for name in names:
         right = confusion[name, name]
-        found = sum(confusion[other, name] for other in names)
+        claimed = sum(confusion[other, name] for other in names)
         there = sum(confusion[name, other] for other in names)
         row = " ".join(f"{confusion[name, other]:>8}" for other in names)
-        print(f"{name:>10} | {row} | {right / max(found, 1):9.4f} {right / max(there, 1):7.4f}")
+        print(f"{name:>10} | {row} | {right / max(claimed, 1):9.4f} {right / max(there, 1):7.4f}")
     print("\nworst actors: name (truth), right of all")
     ranked = sorted(actors.items(), key=lambda entry: entry[1][entry[0][1]] - sum(entry[1].values()))
     for (actor, truth), got_counts in ranked[:15]:
@@ -114,9 +150,10 @@ def main() -> None:
     parser.add_argument(
         "--wrong", default="", metavar="ACTOR", help="with --synthetic: print an actor's mislabelled hits"
     )
+    parser.add_argument("--alone", action="store_true", help="judge every email without what the others tell")
     arguments = parser.parse_args()
     if arguments.synthetic:
-        report(arguments.seed, arguments.emails, arguments.wrong)
+        report(arguments.seed, arguments.emails, arguments.wrong, alone=arguments.alone)
         return
     if not arguments.traces:
         parser.error("name a file of traces, or --synthetic")
@@ -127,7 +164,7 @@ def main() -> None:
         target = sys.stdout
         if arguments.output:
             target = stack.enter_context(Path(arguments.output).open("w", encoding="utf-8"))
-        for line in predict(source):
+        for line in predict(source, alone=arguments.alone):
             target.write(line + "\n")
 
 

@@ -24,6 +24,23 @@ class Made:
     actors: tuple[str, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Company:
+    """Where a mail goes: what scans it there, always from the same few addresses with the same few browsers."""
+
+    scanner: tuple[str, ...]
+    browsers: tuple["Browser", ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Seller:
+    """Who sends: the places and agents of the own sessions."""
+
+    id: str
+    organization: str
+    sessions: tuple[tuple[str, str], ...]
+
+
 @dataclass(slots=True)
 class Scene:
     """An email while its hits are being made up."""
@@ -36,6 +53,8 @@ class Scene:
     recipients: int
     sender_ip: str | None
     sender_agent: str | None
+    seller: Seller
+    company: Company
     hits: list[tuple[float, str, str, dict[str, Any]]] = field(default_factory=list)
 
     def hit(
@@ -74,7 +93,7 @@ class Scene:
 
 def home(r: random.Random) -> str:
     """An ordinary address of somebody."""
-    if r.random() < 0.25:
+    if r.random() < 0.6:
         return f"2001:db8:{r.randrange(65536):x}:{r.randrange(65536):x}::{r.randrange(1, 65536):x}"
     return f"{r.choice(('192.0.2', '198.51.100', '203.0.113'))}.{r.randrange(1, 255)}"
 
@@ -431,6 +450,8 @@ def sweep(s: Scene) -> None:
     rotates = r.random() < 0.3
     ip = where(r)
     made = disguise(r, s.sent)
+    if s.company.scanner and r.random() < 0.7:
+        ip, made = r.choice(s.company.scanner), r.choice(s.company.browsers)
     first = r.choices(("none", "same", "other-agent", "other-address"), (35, 40, 15, 10))[0]
     open_at = r.choice((r.uniform(3, 10), r.uniform(5, 20), r.uniform(15, 60)))
     at = open_at + r.lognormvariate(3.3, 0.5)
@@ -559,16 +580,17 @@ def outbound_scanner(s: Scene) -> None:
 def sender(s: Scene) -> None:
     """Looks at the own mail, from the session that sent it."""
     r = s.r
-    if not s.sender_ip or not s.sender_agent:
-        return
+    ip, agent = s.sender_ip, s.sender_agent
+    if not ip or not agent or r.random() < 0.15:
+        ip, agent = r.choice(s.seller.sessions)
     headers = {
-        "user-agent": s.sender_agent,
+        "user-agent": agent,
         "accept-language": "en-US,en;q=0.9",
         "accept-encoding": "gzip, deflate, br",
     }
     for _ in range(r.choice((1, 1, 2, 3))):
         at = r.choice((r.uniform(-0.7, 5), r.uniform(5, 600), r.uniform(600, 5 * DAY)))
-        s.display("sender", "sender", at, s.sender_ip, headers | {"accept": PICTURE})
+        s.display("sender", "sender", at, ip, headers | {"accept": PICTURE})
         if r.random() < 0.2 and s.links:
             s.hit(
                 "sender",
@@ -576,7 +598,7 @@ def sender(s: Scene) -> None:
                 at + r.uniform(2, 20),
                 "link",
                 r.randrange(s.links),
-                s.sender_ip,
+                ip,
                 headers | {"accept": PAGE},
             )
 
@@ -618,13 +640,30 @@ ACTORS: tuple[tuple[Callable[[Scene], None], float], ...] = (
 )
 
 
+def _company(r: random.Random, sent: datetime) -> Company:
+    """A company; half of them have a scanner of their own at ordinary addresses or in a cloud."""
+    if r.random() < 0.5:
+        return Company((), ())
+    where = r.choice((home, home, cloud))
+    addresses = tuple(where(r) for _ in range(r.choice((1, 1, 2, 4))))
+    return Company(addresses, tuple(disguise(r, sent) for _ in range(r.choice((1, 1, 2)))))
+
+
+def _seller(r: random.Random, number: int, sent: datetime) -> Seller:
+    sessions = tuple((home(r), browser(r, sent, lag=0).page["user-agent"]) for _ in range(r.choice((1, 2, 2, 3))))
+    return Seller(f"{number:06x}", f"org{number % 4:02}", sessions)
+
+
 def generate(seed: int, emails: int) -> Iterator[Made]:
     """Yield `emails` made-up emails; the same `seed` gives the same."""
     r = random.Random(seed)
     sent = datetime(2026, 1, 15, 8, tzinfo=UTC)
+    companies = [_company(r, sent) for _ in range(max(1, emails // 100))]
+    sellers = [_seller(r, number, sent) for number in range(20)]
     for number in range(emails):
         sent += timedelta(seconds=r.uniform(1, 3000))
-        has_session = r.random() < 0.85
+        seller = r.choice(sellers)
+        ip, agent = r.choice(seller.sessions) if r.random() < 0.85 else (None, None)
         s = Scene(
             r=random.Random(r.getrandbits(64)),
             sent=sent.replace(microsecond=sent.microsecond // 1000 * 1000),
@@ -632,8 +671,10 @@ def generate(seed: int, emails: int) -> Iterator[Made]:
             images=r.choice((0, 0, 1, 2)),
             attachments=r.choice((0, 0, 0, 1, 2)),
             recipients=r.choice((1, 1, 1, 1, 2, 3, 5)),
-            sender_ip=home(r) if has_session else None,
-            sender_agent=browser(r, sent, lag=0).page["user-agent"] if has_session else None,
+            sender_ip=ip,
+            sender_agent=agent,
+            seller=seller,
+            company=r.choice(companies),
         )
         for actor, share in ACTORS:
             times = s.recipients if actor in (person, unread_private_proxy) else 1
@@ -643,9 +684,9 @@ def generate(seed: int, emails: int) -> Iterator[Made]:
         s.hits.sort(key=lambda entry: entry[0])
         trace = {
             "email": f"{number:016x}",
-            "organization": "org00",
+            "organization": seller.organization,
             "sentAt": s.sent.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
-            "sender": {"id": "a1b2c3", "ip": s.sender_ip, "agent": s.sender_agent},
+            "sender": {"id": seller.id, "ip": ip, "agent": agent},
             "recipients": s.recipients,
             "links": s.links,
             "images": s.images,

@@ -57,7 +57,7 @@ _SCRIPT = re.compile(
     re.IGNORECASE,
 )
 _BOT = re.compile(
-    r"(?<!cu)bot(?![a-z])|crawl|spider|\bscan|monitor(?:ing)?\b|\bfetch(?:er)?\b|checker|validator|archiver|slurp"
+    r"(?<!cu)bot(?![a-z])|crawl|spider|\bscan|scanner|google-safety|masscan|zgrab|nmap|nuclei|nikto|censys|monitor(?:ing)?\b|\bfetch(?:er)?\b|checker|validator|archiver|slurp"
     r"|\+https?://|feedfetcher|pagerenderer|read-aloud|inspectiontool|preview\b",
     re.IGNORECASE,
 )
@@ -76,7 +76,7 @@ _MAIL_CLIENTS = (
 
 _WEBKIT_END = re.compile(r"AppleWebKit/[\d.]+ \(KHTML, like Gecko\)$")
 _WEBKIT_APP = re.compile(r"AppleWebKit/[\d.]+ \(KHTML, like Gecko\) Mobile/\w+$")
-_WEBVIEW = re.compile(r"; wv\)")
+_WEBVIEW = re.compile(r"; wv\)|Electron/|GSA/|FBA[NV]/|Instagram|\[?LinkedInApp|Mobile/\w+ \[")
 _CHROMIUM = re.compile(r"\bChrom(?:e|ium)/(\d+)")
 _BROWSERS = (
     (re.compile(r"\bEdg(?:e|A|iOS)?/\d"), "Edge"),
@@ -87,6 +87,7 @@ _BROWSERS = (
     (re.compile(r"\bChrome/|\bCriOS/|\bChromium/"), "Chrome"),
     (re.compile(r"\bVersion/[\d.]+.*Safari/"), "Safari"),
     (re.compile(r"MSIE |Trident/"), "Internet Explorer"),
+    (re.compile(r"^Mozilla/5\.0 \(.*AppleWebKit/.*(?:Mobile/|Safari/)"), "an app's browser"),
 )
 _SYSTEMS = (
     (re.compile(r"Windows Phone"), "Windows Phone"),

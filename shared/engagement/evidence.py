@@ -12,7 +12,7 @@ from itertools import pairwise
 
 from shared.engagement import agents
 from shared.engagement.hits import Kind
-from shared.engagement.observations import Observation
+from shared.engagement.observations import DAY, Observation
 
 ENOUGH = 100
 
@@ -22,6 +22,7 @@ MINUTE = 60 * SECOND
 CLICKS = frozenset({Kind.LINK, Kind.ATTACHMENT})
 BROWSERS = frozenset({"browser", "webview"})
 NEVER_CLICK = agents.DISPLAY_PROXIES | {"apple-mpp", "image-proxy"}
+READERS = agents.DISPLAY_PROXIES | {"mail-client", "apple-mail"}
 FILTERS = frozenset({"microsoft-eop", "microsoft-detonation", "barracuda"})
 GATEWAYS = frozenset({"proofpoint", "mimecast", "cisco", "gateway"})
 
@@ -29,7 +30,8 @@ GATEWAYS = frozenset({"proofpoint", "mimecast", "cisco", "gateway"})
 @dataclass(frozen=True, slots=True)
 class Email:
     """What the rules may know of the email: when the send was recorded (ms, None while it is being sent), how many
-    followed links, hosted images, followed attachments and recipients it has, and the `source_hash` of who sent it."""
+    followed links, hosted images, followed attachments and recipients it has, and the `source_hash` of the session that
+    sent it, with those of other sessions known to be the same seller's, one a line ("" where none is known)."""
 
     sent_at: int | None
     links: int
@@ -56,6 +58,24 @@ type Found = Iterable[tuple[int, Evidence]]
 def age(email: Email, o: Observation) -> int:
     """Return how long after sending `o` happened, ms; 0 while the email is still being sent."""
     return 0 if email.sent_at is None else o.at - email.sent_at
+
+
+def is_sender(email: Email, o: Observation) -> bool:
+    """Return whether `o` came from a session of the seller's: the same address and agent.
+
+    The same kind of agent is enough later than two days after sending, when its version may have changed. Another agent
+    at the same address is somebody else in the same office.
+    """
+    if o.source not in email.sender_source:
+        return False
+    for line in email.sender_source.split("\n"):
+        source, agent, kind, device = line.split("|")
+        if o.source == source:
+            if o.agent == agent:
+                return True
+            if age(email, o) > 2 * DAY and (o.agent_class, o.device) == (kind, device):
+                return True
+    return False
 
 
 # --- what one hit shows ---------------------------------------------------------------------------------------------
@@ -123,6 +143,12 @@ def comes_from(_email: Email, o: Observation) -> Iterator[Evidence]:
         yield Evidence(75 if click or o.agent_class in BROWSERS else 20, "came from a data centre")
 
 
+def known_elsewhere(_email: Email, o: Observation) -> Iterator[Evidence]:
+    """A source that other emails of the organization showed to be a machine (`sources`)."""
+    if "machine-elsewhere" in o.flags and not (o.network_class == "exchange-online" and o.kind not in CLICKS):
+        yield Evidence(80, "came from a machine known from other emails")
+
+
 _FLAG_POINTS = {
     # flag: (points on a click, on an open, words)
     "no-accept-language": (80, 60, "named no language, as browsers always do"),
@@ -170,6 +196,7 @@ HIT_RULES: tuple[Callable[[Email, Observation], Iterator[Evidence]], ...] = (
     fetches_ahead,
     does_not_click,
     comes_from,
+    known_elsewhere,
     betrays_itself,
     is_early,
 )
@@ -199,7 +226,6 @@ def sweeps(email: Email, hits: Sequence[Observation]) -> list[Sweep]:
     """
     clicks = [i for i, o in enumerate(hits) if o.kind in CLICKS and o.agent_class not in agents.DISPLAY_PROXIES]
     targets = email.links + email.attachments
-    sender = email.sender_source.partition("|")[0] or None
     found: list[Sweep] = []
     taken: set[int] = set()
     for key, least in (
@@ -210,7 +236,7 @@ def sweeps(email: Email, hits: Sequence[Observation]) -> list[Sweep]:
     ):
         groups: defaultdict[str, list[int]] = defaultdict(list)
         for i in clicks:
-            if i not in taken and (least < 3 or hits[i].source != sender):
+            if i not in taken and (least < 3 or not is_sender(email, hits[i])):
                 groups[key(hits[i])].append(i)
         need = max(least, min(3, targets))
         for group in groups.values():
@@ -309,7 +335,8 @@ def changes_agents(email: Email, hits: Sequence[Observation]) -> Found:
     """One address under several browsers in the first minutes (Warmbly 410): a person's mail opens in one of them."""
     early: defaultdict[str, list[int]] = defaultdict(list)
     for i, o in enumerate(hits):
-        if o.agent_class == "browser" and o.network_class != "icloud-relay" and age(email, o) <= 5 * MINUTE:
+        shared = o.network_class == "icloud-relay" or is_sender(email, o)
+        if o.agent_class == "browser" and not shared and age(email, o) <= 5 * MINUTE:
             early[o.source].append(i)
     for group in early.values():
         devices = {hits[i].device for i in group}
@@ -339,6 +366,18 @@ def reads_there(_email: Email, hits: Sequence[Observation]) -> Found:
             yield i, Evidence(-50, "came from where somebody reads mail")
 
 
+def is_isolated(email: Email, hits: Sequence[Observation]) -> Found:
+    """A click from a vendor's network within three minutes of a display elsewhere: browser isolation shows
+    the page to who displayed it. Not within ninety seconds of sending, when two thirds of the scans come."""
+    displayed = [o for o in hits if o.kind not in CLICKS and o.agent_class in READERS and o.method == "GET"]
+    moments = [o.at for o in displayed]
+    for i, o in enumerate(hits):
+        if o.network_class in GATEWAYS and o.kind in CLICKS and not o.flags and age(email, o) > 90 * SECOND:
+            before = bisect_right(moments, o.at) - 1
+            if before >= 0 and o.at - moments[before] <= 3 * MINUTE:
+                yield i, Evidence(-30, "came after the mail was displayed")
+
+
 GROUP_RULES: tuple[Callable[[Email, Sequence[Observation]], Found], ...] = (
     crawls,
     rotates,
@@ -346,6 +385,7 @@ GROUP_RULES: tuple[Callable[[Email, Sequence[Observation]], Found], ...] = (
     changes_agents,
     clicks_at_once,
     reads_there,
+    is_isolated,
 )
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 
 from shared.engagement import agents, evidence
-from shared.engagement.evidence import CLICKS, ENOUGH, MINUTE, SECOND, Email, Evidence, age
+from shared.engagement.evidence import CLICKS, ENOUGH, MINUTE, SECOND, Email, Evidence, is_sender
 from shared.engagement.hits import Kind
 from shared.engagement.observations import Observation, dump, load, observe, source_hash
 
@@ -174,22 +174,6 @@ def _who(o: Observation) -> tuple[str, str]:
 
 
 # --- from evidence to a verdict -------------------------------------------------------------------------------------
-
-
-def is_sender(email: Email, o: Observation) -> bool:
-    """Return whether `o` came from the session that sent the email: its address and agent.
-
-    The same kind of agent is enough later than two days after sending, when its version may have changed. Another agent
-    at the same address is somebody else in the same office.
-    """
-    if not email.sender_source:
-        return False
-    source, agent, kind, device = [*email.sender_source.split("|"), "", "", ""][:4]
-    if o.source != source:
-        return False
-    if o.agent == agent:
-        return True
-    return age(email, o) > 2 * 24 * 60 * MINUTE and (o.agent_class, o.device) == (kind, device)
 
 
 def _verdict(email: Email, o: Observation, found: Sequence[Evidence]) -> Verdict:

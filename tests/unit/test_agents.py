@@ -85,3 +85,15 @@ def test_any_text_is_classified(user_agent: str) -> None:
     agent = classify(user_agent)
     assert agent.kind
     assert not (agent.kind in DECLARED and agent.device)
+
+
+@pytest.mark.parametrize(
+    "user_agent",
+    [
+        made.IOS_MAIL + " [LinkedInApp]/9.29",
+        made.CHROME.replace("Chrome/144.0.0.0", "Teams/1.6 Chrome/96.0.4664.174 Electron/19.1.8"),
+        made.CHROME.replace("Windows NT 10.0; Win64; x64", "Linux; Android 14; SM-S911B; wv"),
+    ],
+)
+def test_a_browser_inside_an_app_is_as_old_as_the_app(user_agent: str) -> None:
+    assert classify(user_agent).kind == "webview"
