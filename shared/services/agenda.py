@@ -4,8 +4,8 @@ import asyncio
 import logging
 from datetime import datetime, timedelta
 
+from shared.engagement.options import PENDING_SEND, SENDING
 from shared.engagement.times import parse_iso
-from shared.services.composing import PENDING_SEND, SENDING
 from shared.storage import emails, queues
 from shared.storage.account import StorageError
 from shared.storage.agenda import Entry, due, remove

@@ -6,13 +6,14 @@ claim; an expired one is taken over. The agenda has an entry for the expiry, so 
 
 import logging
 import uuid
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
+from shared.engagement.options import PENDING_SEND, SENDING
 from shared.engagement.times import from_milliseconds, milliseconds, parse_iso
-from shared.services.composing import PENDING_SEND, SENDING
 from shared.settings import settings
 from shared.storage import agenda, emails
 from shared.storage.account import NotFound, PreconditionFailed
@@ -37,6 +38,10 @@ class Gone(Lost):
     """The email was deleted or taken back."""
 
 
+observer: ContextVar[Callable[[str], Awaitable[None]] | None] = ContextVar("observer", default=None)
+"""Hears of every step of a delivery in its context: the place where a worker can be made to die, or to be overtaken."""
+
+
 @dataclass(slots=True)
 class Claim:
     """A delivery that is ours; `email` is its row as it was last read or recorded."""
@@ -48,20 +53,18 @@ class Claim:
     email: Entity
 
 
-def checkpoint(name: str) -> None:
-    """Do nothing: the place, before or after the step called `name`, where tests make a worker die."""
-
-
-async def step[T](name: str, work: Awaitable[T]) -> T:
-    """Do one thing that others can see, between two checkpoints."""
+async def step[T](name: str, work: Coroutine[Any, Any, T]) -> T:
+    """Do one thing that others can see; `observer` hears of it before and after."""
+    observe = observer.get()
+    if observe is None:
+        return await work
     try:
-        checkpoint(f"before {name}")
+        await observe(f"before {name}")
     except BaseException:
-        if (close := getattr(work, "close", None)) is not None:
-            close()
+        work.close()
         raise
     done = await work
-    checkpoint(f"after {name}")
+    await observe(f"after {name}")
     return done
 
 

@@ -16,12 +16,12 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
 
+from shared.engagement.options import BCC, CC, FAILED, SENDER, SENT, TO
 from shared.engagement.refusals import BROKEN, MESSAGE_GONE, UNCERTAIN, UNREACHABLE, why_rejected
 from shared.engagement.times import iso_seconds, milliseconds, parse_iso
 from shared.graph import mail
 from shared.graph.client import GraphError, Rejected, Throttled, Unreachable
 from shared.services.claiming import Claim, Clock, Gone, Lost, iso, record, release, renew, step, take
-from shared.services.composing import BCC, CC, FAILED, SENDER, SENT, TO
 from shared.services.mailboxes import follow_mailbox
 from shared.services.preparing import prepare, reader
 from shared.services.sending import size_on_the_way

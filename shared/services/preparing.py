@@ -12,10 +12,10 @@ from uuid import UUID
 
 from shared.engagement.images import data_image
 from shared.engagement.instrument import Instrumented, instrument
+from shared.engagement.options import BCC, CC, TO
 from shared.engagement.tokens import Token, TokenKind, mint, verify
 from shared.graph.files import SharingForbidden, share_file
 from shared.services.claiming import Claim, Gone, record, renew, step
-from shared.services.composing import BCC, CC, TO
 from shared.services.images import image_type
 from shared.settings import settings
 from shared.storage import blobs, emails

@@ -11,22 +11,12 @@ from typing import Any
 from shared.engagement import following
 from shared.engagement.addresses import is_address
 from shared.engagement.observations import source_hash
+from shared.engagement.options import BCC, CC, DRAFT, FAILED, PENDING_SEND, SENDER, STATUS_NAMES, TO
 from shared.engagement.times import iso_seconds, milliseconds, parse_iso
 from shared.engagement.tokens import derive_key
 from shared.services.caller import Caller
-from shared.services.composing import (
-    ADDRESS_COLUMNS,
-    BCC,
-    CC,
-    DRAFT,
-    FAILED,
-    NAME_COLUMNS,
-    PENDING_SEND,
-    SENDER,
-    STATUS_NAMES,
-    TO,
-)
 from shared.services.errors import Missing, Refused
+from shared.services.parties import ADDRESS_COLUMNS, NAME_COLUMNS
 from shared.services.rights import demand_write
 from shared.settings import settings
 from shared.storage import agenda, emails, queues, records

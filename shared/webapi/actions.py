@@ -3,8 +3,10 @@
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
-from shared.services import composing
+from shared.engagement.options import SENDER, SENT
+from shared.services import attaching, composing
 from shared.services.errors import Missing
+from shared.services.parties import demand_sender
 from shared.services.rights import demand_write
 from shared.storage import emails
 from shared.webapi.context import Context
@@ -41,14 +43,14 @@ async def send_email(context: Context, id: str, sent: Mapping[str, Any]) -> Answ
         raise Missing(f"email With Id = {id} Does Not Exist")
     demand_write(caller, partition.email, "This email")
     for party in partition.parties:
-        if party["participationtypemask"] == composing.SENDER:
-            composing.demand_sender(caller, party.get("partyid_type") or "", party.get("partyid") or "")
+        if party["participationtypemask"] == SENDER:
+            demand_sender(caller, party.get("partyid_type") or "", party.get("partyid") or "")
     if issue:
         from shared.services.sending import send_email as send
 
         await send(organization, id, caller)
     else:
-        await composing.change_email(organization, caller, id, {"statuscode": composing.SENT}, now=context.now)
+        await composing.change_email(organization, caller, id, {"statuscode": SENT}, now=context.now)
     return {
         "@odata.context": f"{context.base}/$metadata#Microsoft.Dynamics.CRM.SendEmailResponse",
         "Subject": partition.email.get("subject") or "",
@@ -71,7 +73,7 @@ async def _follow(context: Context, sent: Mapping[str, Any], action: str, *, fol
     attachment = parse_guid(value) if isinstance(value, str) else None
     if attachment is None:
         raise bad_payload(f"{action} needs the parameter 'ActivityMimeAttachmentId', the attachment's id.")
-    await composing.follow_attachment(
+    await attaching.follow_attachment(
         context.organization, context.caller, attachment, followed=followed, now=context.now
     )
     return None

@@ -8,7 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from shared.services.composing import Attachment, Party
+from shared.services.attaching import Attachment
+from shared.services.parties import Party
 from shared.webapi.errors import bad_payload, bad_query, invalid, unknown_property
 from shared.webapi.schema import LOOKUPS, Column, Table
 from shared.webapi.tables import SETS, TABLES

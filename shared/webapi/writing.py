@@ -5,7 +5,7 @@ import uuid
 from collections.abc import Mapping
 from typing import Any
 
-from shared.services import composing
+from shared.services import attaching, composing
 from shared.services.rights import demand_administrator, demand_ownership, demand_write
 from shared.services.versions import demand_version
 from shared.storage import records
@@ -81,7 +81,7 @@ async def delete(context: Context, table: Table, id: str) -> None:
         if table.kept == "email":
             await composing.delete_email(organization, caller, id, expected=expected)
         elif table.logical == "activitymimeattachment":
-            await composing.delete_attachment(organization, caller, id, now=context.now, expected=expected)
+            await attaching.delete_attachment(organization, caller, id, now=context.now, expected=expected)
         else:
             row = await _writable(context, table, id)
             demand_version(row, expected)
@@ -148,7 +148,7 @@ async def _create_attachment(context: Context, payload: Payload) -> str:
         raise bad_payload("An attachment belongs to an email: give 'objectid_email@odata.bind'.")
     if payload.columns.get("objecttypecode", "email") != "email":
         raise invalid("The objecttypecode of an attachment must be 'email'.")
-    return await composing.add_attachment(
+    return await attaching.add_attachment(
         context.organization, context.caller, str(email), parse_attachment(payload), now=context.now
     )
 
@@ -156,7 +156,7 @@ async def _create_attachment(context: Context, payload: Payload) -> str:
 async def _update_attachment(context: Context, id: str, payload: Payload, expected: int | None) -> None:
     if "objectid" in payload.columns or "objecttypecode" in payload.columns:
         raise invalid("An attachment stays with its email: 'objectid' cannot be changed.")
-    await composing.change_attachment(
+    await attaching.change_attachment(
         context.organization,
         context.caller,
         id,

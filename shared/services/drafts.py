@@ -1,0 +1,68 @@
+"""Opening an email to change it: read all of it, decide, commit with the etag that was read, and again where needed."""
+
+import logging
+from collections.abc import Awaitable, Callable, Iterable
+from datetime import datetime
+from typing import Any
+
+from shared.engagement.options import DRAFT, FAILED, STATUS_NAMES
+from shared.engagement.times import iso_seconds, milliseconds
+from shared.services.caller import Caller
+from shared.services.errors import Missing, Refused
+from shared.services.rights import demand_write
+from shared.services.versions import demand_version
+from shared.storage import blobs, emails
+from shared.storage.account import NotFound, PreconditionFailed, StorageError
+from shared.storage.organizations import Organization
+
+_ATTEMPTS = 8
+
+_log = logging.getLogger(__name__)
+
+
+async def decide[T](attempt: Callable[[], Awaitable[T]], expected: int | None) -> T:
+    """Run a read-decide-commit until nobody was faster; a caller who named a version hears of it at once."""
+    for _ in range(_ATTEMPTS):
+        try:
+            return await attempt()
+        except PreconditionFailed:
+            if expected is not None:
+                raise
+        except NotFound:
+            # Deleted between reading and committing: reading again says what is missing.
+            continue
+    raise PreconditionFailed(412, "UpdateConditionNotSatisfied")
+
+
+async def read_own(organization: Organization, caller: Caller, id: str, expected: int | None) -> emails.EmailPartition:
+    """Return an email that the caller may change, of the version `expected`; raise `Missing`, `Denied`,
+    `PreconditionFailed`."""
+    partition = await emails.read_partition(organization, id)
+    if partition is None:
+        raise Missing(f"email With Id = {id} Does Not Exist")
+    demand_write(caller, partition.email, "This email")
+    demand_version(partition.email, expected)
+    return partition
+
+
+async def read_open(organization: Organization, caller: Caller, id: str, expected: int | None) -> emails.EmailPartition:
+    """Return an email whose attachments the caller may change, a Draft or one that failed; raise `Refused` as well."""
+    partition = await read_own(organization, caller, id, expected)
+    status = partition.email.get("statuscode", DRAFT)
+    if status not in (DRAFT, FAILED):
+        raise Refused(f"Attachments cannot be changed: the email is {STATUS_NAMES[status]}, not a Draft.")
+    return partition
+
+
+async def delete_blobs(organization: Organization, names: Iterable[str]) -> None:
+    """Delete blobs that nothing names any more; one that cannot be deleted now is only wasted space."""
+    for name in filter(None, names):
+        try:
+            await blobs.delete(organization, name)
+        except StorageError:
+            _log.warning("blob %s of organization %s was left behind", name, organization.name)
+
+
+def stamp(caller: Caller, now: datetime) -> dict[str, Any]:
+    """Return the columns that say who changed a row last, and when."""
+    return {"modifiedon": iso_seconds(milliseconds(now)), "modifiedby": caller.user}
