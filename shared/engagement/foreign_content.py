@@ -56,44 +56,20 @@ _BREAKOUT = frozenset(
         "var",
     )
 )
-# End tags of elements that usually contain the picture: with them goes a picture that nobody closed.
-_CONTAINERS = _BREAKOUT | frozenset(
-    (
-        "a",
-        "article",
-        "button",
-        "caption",
-        "fieldset",
-        "figure",
-        "font",
-        "footer",
-        "form",
-        "header",
-        "html",
-        "main",
-        "nav",
-        "section",
-        "tbody",
-        "td",
-        "tfoot",
-        "th",
-        "thead",
-        "tr",
-    )
-)
 
 
 class ForeignContent:
     """The open SVG and MathML elements. A state and not a function: a tokenizer asks it tag by tag, almost always in
     vain.
 
-    HTML elements inside an integration point (`<foreignObject>`) are not counted; what they contain is HTML until the
-    integration point closes.
+    HTML elements are only counted by name, not arranged in a tree: enough to tell whether an end tag closes one of them
+    around the picture, and the picture with it.
     """
 
     def __init__(self) -> None:
         self._open: list[tuple[str, str, bool]] = []
         self._names: Counter[str] = Counter()
+        self._html: Counter[str] = Counter()
 
     @property
     def is_current(self) -> bool:
@@ -101,18 +77,19 @@ class ForeignContent:
         return bool(self._open)
 
     def concerns(self, name: str) -> bool:
-        """The namespace of a start tag is not obvious."""
+        """The namespace of a start tag is not obvious: `open` wants to know more of it."""
         return bool(self._open) or name in _ROOTS
 
-    def open(self, name: str, attribute_names: Collection[str], *, self_closing: bool) -> str:
+    def open(self, name: str, attribute_names: Collection[str] = (), *, self_closing: bool = False) -> str:
         """Takes a start tag into account; returns its namespace: "html", "svg" or "math"."""
         if self._open and (
             name in _BREAKOUT or (name == "font" and not {"color", "face", "size"}.isdisjoint(attribute_names))
         ):
-            while self._open and not self._open[-1][2]:
-                self._pop()
+            self._break_out()
         namespace = self._namespace(name)
-        if namespace != "html" and not self_closing:
+        if namespace == "html":
+            self._html[name] += 1
+        elif not self_closing:
             self._open.append((name, namespace, _is_integration_point(name, namespace, attribute_names)))
             self._names[name] += 1
         return namespace
@@ -122,9 +99,17 @@ class ForeignContent:
         if self._names[name] > 0:
             while self._pop() != name:
                 pass
-        elif self._open and not self._open[-1][2] and name in _CONTAINERS:
-            self._open.clear()
-            self._names.clear()
+        elif name in {"br", "p"}:
+            self._break_out()
+        elif self._html[name] > 0:
+            self._html[name] -= 1
+            # These two end the body for later tags only; what is open in it stays so.
+            if name not in {"body", "html"}:
+                self._break_out()
+
+    def _break_out(self) -> None:
+        while self._open and not self._open[-1][2]:
+            self._pop()
 
     def _namespace(self, name: str) -> str:
         if not self._open:

@@ -18,6 +18,7 @@ _NAME = rf"[^{_SPACE}/>][^{_SPACE}/>=]*+"
 _VALUE = (
     rf"""[{_SPACE}]*+=[{_SPACE}]*+(?:"([^"]*+)(?:"|\Z)|'([^']*+)(?:'|\Z)|([^{_SPACE}>"'][^{_SPACE}>]*+)|(?=>)|\Z)"""
 )
+_QUOTES = {2: '"', 3: "'", 4: ""}
 _VALUE_UNGROUPED = re.sub(r"\((?!\?)", "(?:", _VALUE)
 
 _OPENING = re.compile(r"<(?=[A-Za-z/!?])")
@@ -98,10 +99,10 @@ def ascii_lower(text: str) -> str:
 
 
 def _attribute(match: re.Match[str]) -> Attribute:
-    for group, quote in ((2, '"'), (3, "'"), (4, "")):
-        if match[group] is not None:
-            return Attribute(match.start(group), match.end(group), quote, has_value=True)
-    return Attribute(match.end(), match.end(), "", has_value=False)
+    group = match.lastindex or 1
+    if group == 1:
+        return Attribute(match.end(), match.end(), "", has_value=False)
+    return Attribute(match.start(group), match.end(group), _QUOTES[group], has_value=True)
 
 
 def _tokens(document: str, position: int, end: int, *, look_into_comments: bool) -> Iterator[Token]:
@@ -143,6 +144,7 @@ def _tag_token(document: str, tag: re.Match[str], foreign: ForeignContent) -> To
         return Token(Kind.END, start, end, name, "html", *tag.span(3))
     token = Token(Kind.START, start, end, name, "html", *tag.span(3))
     if not foreign.concerns(name):
+        foreign.open(name)
         return token
     names = attributes(document, token).keys() if name in {"font", "annotation-xml"} else ()
     namespace = foreign.open(name, names, self_closing=_is_self_closing(document, token))
@@ -168,7 +170,7 @@ def _after_raw_text(document: str, token: Token, end: int) -> int | None:
         return None
     if pattern := _RAW_TEXT_END.get(token.name):
         match = pattern.search(document, token.end, end)
-        return match.start() if match else None
+        return match.start() if match and _TAG.match(document, match.start(), end) else None
     return token.end
 
 
@@ -187,7 +189,7 @@ def _script_end(document: str, position: int, end: int) -> int | None:
             escaped = double = False
         elif match[1]:
             if not double:
-                return match.start()
+                return match.start() if _TAG.match(document, match.start(), end) else None
             double = False
         elif escaped:
             double = True

@@ -6,7 +6,7 @@ import re
 from urllib.parse import unquote_to_bytes
 
 # One transparent pixel in 43 bytes: what an image of ours shows when it must not be fetched again.
-TRANSPARENT_GIF = "data:image/gif;base64,R0lGODlhAQABAIAAAAAAAP///yH5BAEAAAAALAAAAAABAAEAAAIBRAA7"
+TRANSPARENT_GIF = "data:image/gif;base64,R0lGODlhAQABAIAAAAAAAP///yH5BAEAAAAALAAAAAABAAEAAAICRAEAOw=="
 
 _INLINE = re.compile(r"(?:cid|data):", re.IGNORECASE)
 _IGNORED_AROUND = "".join(map(chr, range(0x21)))

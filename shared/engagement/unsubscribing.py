@@ -69,10 +69,13 @@ _STROKES = str.maketrans("ıđłø", "idlo")
 def _plain(text: str) -> str:
     text = text.casefold()
     if not text.isascii():
-        text = "".join(
-            character for character in unicodedata.normalize("NFKD", text) if not unicodedata.combining(character)
-        ).translate(_STROKES)
+        text = "".join(filter(_is_kept, unicodedata.normalize("NFKD", text))).translate(_STROKES)
     return _SEPARATORS.sub(" ", text)
+
+
+def _is_kept(character: str) -> bool:
+    """Neither an accent nor invisible, as a soft hyphen is."""
+    return not unicodedata.combining(character) and unicodedata.category(character) != "Cf"
 
 
 _PLAIN_STEMS = sorted({_plain(stem) for stems in _STEMS.values() for stem in stems})
