@@ -7,18 +7,18 @@ import base64
 import contextlib
 import os
 import re
-import subprocess
 import sys
 import tempfile
 import time
 import zlib
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import httpx
 
 from local.directory import WEB_API_AUDIENCE, find_person
-from local.processes import is_port_free, stop
+from local.processes import is_port_free, spawn, stop
 
 SELLER = "seller@contoso.example"
 RECIPIENT = "ada.lovelace@analytical.example"
@@ -184,8 +184,8 @@ class Story:
         for event in self.api.get("interactionforemails", params=query).raise_for_status().json()["value"]:
             self._event(event)
         print()
-        people = "{opencount} opens, {linksclickedcount} clicks, {attachmentopencount} attachment views, {replycount} replies"
-        others = "{ee_proxyopencount} opens by a privacy proxy, {ee_machineopencount} opens and {ee_machineclickcount} clicks"
+        people = "{opencount} opens, {linksclickedcount} clicks, {attachmentopencount} files, {replycount} replies"
+        others = "{ee_proxyopencount} opens by proxies, {ee_machineopencount} opens and {ee_machineclickcount} clicks"
         print(f"  {BOLD}people{RESET}    {people.format(**email)}")
         print(f"  {BOLD}others{RESET}    {others.format(**email)} by machines")
         print(f"  {BOLD}status{RESET}    {email['ee_statustext']}")
@@ -239,13 +239,17 @@ def _service() -> Iterator[tuple[str, str]]:
     print("No service answers on port", port, "- starting one for the demo.")
     first = next(p for p in range(7400, 9000, 10) if all(is_port_free(p + n) for n in range(5)))
     with tempfile.TemporaryDirectory(prefix="email-engagement-demo-") as data:
+        log = Path(data) / "run.log"
         ports = {"PORT": first, "MICROSOFT365_PORT": first + 1, "AZURITE_PORT": first + 2}
         environment = {**os.environ, **{name: str(value) for name, value in ports.items()}, "DATA_DIR": data}
         command = [sys.executable, "-m", "local.run", "--end-with-parent"]
-        process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        with log.open("wb") as output:
+            process = spawn(command, environment=environment, output=output)
         try:
             service = f"http://127.0.0.1:{first}"
             _wait("starting", lambda: process.poll() is not None or _is_healthy(service), bool, seconds=120)
+            if process.poll() is not None:
+                raise SystemExit(f"the service did not start:\n{log.read_text()}")
             yield service, f"http://127.0.0.1:{first + 1}"
         finally:
             stop(process)
