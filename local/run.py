@@ -26,6 +26,8 @@ from local.directory import TENANTS
 from local.functions_host.app_settings import SETTINGS_FILE, read_values
 from local.processes import end_with_parent, is_answering, is_port_free, spawn, stop, wait_until_answering
 
+STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
 PATIENCE_SECONDS = 120.0
 """How long the service may take until it is ready."""
 
@@ -78,7 +80,8 @@ def main() -> int:
     options = parser.parse_args()
     if options.end_with_parent:
         end_with_parent()
-    signal.signal(signal.SIGTERM, _interrupt)
+    for name in STOP_SIGNALS:
+        signal.signal(name, _interrupt)
     children: list[Child] = []
     try:
         environment = run_environment(Path(), os.environ)
@@ -100,6 +103,9 @@ def main() -> int:
 
 
 def _interrupt(_signal: int, _frame: FrameType | None) -> None:
+    # Stopping in order has begun: a second Ctrl-C, or the one that make passes on, must not break it off.
+    for name in STOP_SIGNALS:
+        signal.signal(name, signal.SIG_IGN)
     raise KeyboardInterrupt
 
 
@@ -189,7 +195,7 @@ def _check_alive(children: list[Child]) -> None:
 
 def _stop_all(children: list[Child]) -> None:
     """Stop the last started first: the host finishes its work while storage is still there."""
-    for name in (signal.SIGINT, signal.SIGTERM):
+    for name in STOP_SIGNALS:
         signal.signal(name, signal.SIG_IGN)
     for child in reversed(children):
         stop(child.process)

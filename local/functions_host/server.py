@@ -106,7 +106,7 @@ def _listener(
         raise ValueError(f"{function.name}: triggers of type {function.trigger['type']} are not supported locally")
     try:
         if function.trigger_type == "timertrigger":
-            state = Path(settings.get("DATA_DIR") or ".local") / "timers"
+            state = timers.state_directory(settings)
             timer = timers.timer_trigger(function, settings, state, options.function_timeout, sender(function))
             return timers.listen(timer, stopping)
         if function.trigger_type == "queuetrigger":

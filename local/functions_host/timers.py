@@ -2,11 +2,13 @@
 
 Source: learn.microsoft.com/azure/azure-functions/functions-bindings-timer. As in Azure a timer runs on one host at a
 time and its last run is remembered, so that a run missed while no host was up is made up for with `past_due`. Azure
-keeps both in blobs; here a locked file per timer does, in a directory that all local hosts share. Times are UTC.
+keeps both in blobs of the app's storage account; here a locked file per timer does, in a directory that all local hosts
+on the same account share. Times are UTC.
 """
 
 import asyncio
 import fcntl
+import hashlib
 import json
 import logging
 from collections.abc import Iterator, Mapping
@@ -65,6 +67,12 @@ def timer_trigger(
         timeout=timeout,
         send_outputs=send_outputs,
     )
+
+
+def state_directory(settings: Mapping[str, str]) -> Path:
+    """Return where timers keep their state: below DATA_DIR (.local), apart for each storage account."""
+    account = hashlib.sha256(settings.get("AzureWebJobsStorage", "").encode()).hexdigest()[:16]
+    return Path(settings.get("DATA_DIR") or ".local") / "timers" / account
 
 
 def _is_rare(schedule: ncrontab.Schedule) -> bool:

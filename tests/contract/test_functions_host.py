@@ -21,6 +21,7 @@ from azure.core.exceptions import ResourceNotFoundError
 from azure.storage.queue import QueueClient
 
 from local import azurite as emulator
+from local.functions_host.timers import state_directory
 from local.processes import stop
 from tests.conftest import free_ports
 
@@ -423,8 +424,9 @@ def test_a_timer_that_runs_on_startup_is_not_past_due_the_first_time(host: Host)
 
 
 def test_a_run_missed_while_no_host_was_up_is_made_up_for_as_past_due(azurite: str, tmp_path: Path) -> None:
-    (tmp_path / "timers").mkdir()
-    (tmp_path / "timers" / "yearly.json").write_text('{"last": "2020-01-01T00:00:00+00:00"}')
+    state = state_directory({"DATA_DIR": str(tmp_path), "AzureWebJobsStorage": azurite})
+    state.mkdir(parents=True)
+    (state / "yearly.json").write_text('{"last": "2020-01-01T00:00:00+00:00"}')
     with running(tmp_path, azurite) as host:
         eventually(lambda: host.notes("yearly"))
         assert [note["past_due"] for note in host.notes("yearly")] == [True]
