@@ -6,9 +6,10 @@ hints weighs less and needs company: being early is never enough, whatever comes
 
 from bisect import bisect_right
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from operator import attrgetter
 
 from shared.engagement import agents
 from shared.engagement.hits import Kind
@@ -219,35 +220,41 @@ SWEEP = 2 * SECOND
 
 
 def sweeps(email: Email, hits: Sequence[Observation]) -> list[Sweep]:
-    """Return the bursts among `hits` (in the order of time): three different targets, or all there are, within 2 s.
+    """Return the bursts among `hits` (in the order of time): three different targets, or all the links, within 2 s.
 
     By one source first; then by one network or one agent, which scanners that rotate the other keep; then by anybody,
-    three links at least (craft-campaign 546, Resend 901). Two people do not click different links in the same second.
+    three targets at least (craft-campaign 546, Resend 901). Two people do not click different links in the same second.
     """
     clicks = [i for i, o in enumerate(hits) if o.kind in CLICKS and o.agent_class not in agents.DISPLAY_PROXIES]
-    targets = email.links + email.attachments
     found: list[Sweep] = []
     taken: set[int] = set()
-    for key, least in (
-        (lambda o: o.source, 2),
-        (lambda o: o.network, 2),
-        (lambda o: o.agent, 2),
-        (lambda _o: "", 3),
-    ):
+    for by in _GROUPINGS:
         groups: defaultdict[str, list[int]] = defaultdict(list)
         for i in clicks:
-            if i not in taken and (least < 3 or not is_sender(email, hits[i])):
-                groups[key(hits[i])].append(i)
-        need = max(least, min(3, targets))
+            if i not in taken and (by is not _anybody or not is_sender(email, hits[i])):
+                groups[by(hits[i])].append(i)
         for group in groups.values():
-            if len(group) >= need:
-                found += _bursts(hits, group, need, targets)
+            if len(group) > 1:
+                found += _bursts(email, hits, group, few=by is not _anybody)
         taken.update(i for sweep in found for i in sweep.hits)
     return found
 
 
-def _bursts(hits: Sequence[Observation], group: Sequence[int], need: int, targets: int) -> Iterator[Sweep]:
-    """Yield the stretches of `group` in which `need` different targets fall within `SWEEP`."""
+def _anybody(_o: Observation) -> str:
+    return ""
+
+
+_GROUPINGS: tuple[Callable[[Observation], str], ...] = (
+    attrgetter("source"),
+    attrgetter("network"),
+    attrgetter("agent"),
+    _anybody,
+)
+
+
+def _bursts(email: Email, hits: Sequence[Observation], group: Sequence[int], *, few: bool) -> Iterator[Sweep]:
+    """Yield the stretches of `group` in which enough different targets fall within `SWEEP`: three, or where `few` are
+    enough all the links or everything there is, two at least."""
     inside: Counter[tuple[Kind, int]] = Counter()
     left, marked = 0, -1
     stretch: list[int] = []
@@ -259,23 +266,28 @@ def _bursts(hits: Sequence[Observation], group: Sequence[int], need: int, target
             if not inside[target]:
                 del inside[target]
             left += 1
-        if len(inside) >= need:
-            start = max(left, marked + 1)
+        if len(inside) > 2 or (few and len(inside) == 2 and _is_all(email, inside)):
             if stretch and left > marked:
-                yield _sweep(hits, stretch, targets)
+                yield _sweep(email, hits, stretch)
                 stretch = []
-            stretch += group[start : right + 1]
+            stretch += group[max(left, marked + 1) : right + 1]
             marked = right
     if stretch:
-        yield _sweep(hits, stretch, targets)
+        yield _sweep(email, hits, stretch)
 
 
-def _sweep(hits: Sequence[Observation], positions: Sequence[int], targets: int) -> Sweep:
+def _is_all(email: Email, targets: Collection[tuple[Kind, int]]) -> bool:
+    links = sum(1 for kind, _ in targets if kind is Kind.LINK)
+    return links >= max(2, email.links) or len(targets) >= email.links + email.attachments
+
+
+def _sweep(email: Email, hits: Sequence[Observation], positions: Sequence[int]) -> Sweep:
     start, end = hits[positions[0]].at, hits[positions[-1]].at
-    distinct = len({(hits[i].kind, hits[i].item) for i in positions})
-    many = f"all {distinct} links" if distinct >= targets else f"{distinct} of {targets} links"
-    words = f"fetched {many} within {max(end - start, 100) / SECOND:.1f} s"
-    sure = distinct > 2 or end - start <= SECOND
+    targets = {(hits[i].kind, hits[i].item) for i in positions}
+    of = "all" if _is_all(email, targets) else f"{len(targets)} of"
+    number = len(targets) if of == "all" else email.links + email.attachments
+    words = f"fetched {of} {number} links within {max(end - start, 100) / SECOND:.1f} s"
+    sure = len(targets) > 2 or end - start <= SECOND
     return Sweep(tuple(positions), start, end, Evidence(ENOUGH if sure else 80, words))
 
 

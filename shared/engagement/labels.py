@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 
 from shared.engagement import agents, evidence
-from shared.engagement.evidence import CLICKS, ENOUGH, MINUTE, SECOND, Email, Evidence, is_sender
+from shared.engagement.evidence import CLICKS, ENOUGH, MINUTE, SECOND, Email, Evidence, age, is_sender
 from shared.engagement.hits import Kind
 from shared.engagement.observations import Observation, dump, load, observe, source_hash
 
@@ -160,11 +160,14 @@ def _judge_doubles(
     systems = {hits[k].device.rpartition(" on ")[2] for k in (i, j)}
     for i, j in doubled:
         gap = hits[j].at - hits[i].at
+        machine = j if _who(hits[i]) == person else i
         if gap <= 3 * SECOND:
             points = ENOUGH if email.recipients <= 1 or hits[i].source != hits[j].source else 60
         else:
-            points = (80 if email.recipients <= 1 else 40) + (20 if len(systems) > 1 else 0)
-        machine = j if _who(hits[i]) == person else i
+            busy = email.recipients > 1 and age(email, hits[i]) <= 10 * MINUTE
+            points = (40 if busy else 80) + (20 if len(systems) > 1 else 0)
+        if email.recipients > 1 and hits[machine].source in opened and hits[i].source != hits[j].source:
+            points -= 40
         reason = f"repeated a person's click {gap / SECOND:.1f} s from it"
         weights[machine].append(Evidence(points + 30 * (items - 1), reason))
 

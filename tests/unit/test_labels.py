@@ -182,6 +182,20 @@ def test_a_slow_crawl_through_every_link_is_a_machines() -> None:
     assert labels([clicked(i, HOUR + 2000 * i) for i in range(6)], an_email(links=6)) == [MACHINE] * 6
 
 
+def test_all_links_at_once_are_a_sweep_whatever_is_attached() -> None:
+    assert labels([clicked(i, HOUR + 300 * i) for i in range(2)], an_email(links=2, attachments=2)) == [MACHINE] * 2
+
+
+def test_a_vendors_click_after_the_mail_was_displayed_elsewhere_is_the_readers() -> None:
+    hits = [opened(3 * MINUTE, agent=made.OUTLOOK), clicked(0, 3 * MINUTE + 20 * SECOND, ip=made.VENDOR)]
+    assert labels(hits) == [PERSON, PERSON]
+
+
+def test_two_recipients_clicking_the_same_link_soon_after_delivery_are_two_people() -> None:
+    hits = [clicked(0, 2 * MINUTE, agent=made.CHROME_MAC), clicked(0, 2 * MINUTE + 9 * SECOND, ip=made.ELSEWHERE)]
+    assert labels(hits, an_email(recipients=3)) == [PERSON, PERSON]
+
+
 def test_a_sweep_does_not_make_the_readers_elsewhere_machines() -> None:
     sweep = [clicked(i, 42 * SECOND + 50 * i, ip=made.CLOUD) for i in range(5)]
     people = [opened(12 * SECOND, agent=made.OUTLOOK), opened(HOUR), clicked(3, HOUR + MINUTE)]
@@ -243,6 +257,17 @@ def test_the_session_that_sent_the_mail_is_the_senders_at_any_time() -> None:
 def test_the_senders_updated_browser_is_still_the_senders() -> None:
     later = opened(20 * DAY, ip=made.OFFICE, agent=made.CHROME.replace("144", "145"))
     assert labels([later], an_email(ip=made.OFFICE)) == [SENDER]
+
+
+def test_every_session_of_the_seller_is_the_senders() -> None:
+    sessions = [source_hash(KEY, made.OFFICE, made.CHROME), source_hash(KEY, made.ELSEWHERE, made.SAFARI)]
+    email = replace(an_email(), sender_source="\n".join(sessions))
+    hits = [
+        opened(HOUR, ip=made.OFFICE),
+        opened(HOUR, ip=made.ELSEWHERE, agent=made.SAFARI),
+        opened(HOUR, ip=made.ELSEWHERE),
+    ]
+    assert labels(hits, email) == [SENDER, SENDER, PERSON]
 
 
 def test_somebody_else_in_the_senders_office_is_a_person() -> None:
