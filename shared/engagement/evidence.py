@@ -227,6 +227,8 @@ def sweeps(email: Email, hits: Sequence[Observation]) -> list[Sweep]:
     """
     clicks = [i for i, o in enumerate(hits) if o.kind in CLICKS and o.agent_class not in agents.DISPLAY_PROXIES]
     found: list[Sweep] = []
+    if len({(hits[i].kind, hits[i].item) for i in clicks}) < 2:
+        return found
     taken: set[int] = set()
     for by in _GROUPINGS:
         groups: defaultdict[str, list[int]] = defaultdict(list)
@@ -299,7 +301,7 @@ def crawls(email: Email, hits: Sequence[Observation]) -> Found:
         if o.kind is Kind.LINK:
             runs[o.source, o.agent].append(i)
     for run in runs.values():
-        for part in _split(hits, run, 20 * SECOND):
+        for part in _split(hits, run, 20 * SECOND) if len(run) > 2 else ():
             items = [hits[i].item for i in part]
             distinct = len(set(items))
             pace = (hits[part[-1]].at - hits[part[0]].at) / max(1, distinct - 1) / SECOND
@@ -334,6 +336,8 @@ def rotates(email: Email, hits: Sequence[Observation]) -> Found:
 
 def hammers(_email: Email, hits: Sequence[Observation]) -> Found:
     """Ten fetches of one thing by one source within ten seconds; Gmail's proxy has been seen to do that and may."""
+    if len(hits) < 10:
+        return
     runs: defaultdict[tuple[str, str, Kind, int], list[int]] = defaultdict(list)
     for i, o in enumerate(hits):
         if o.agent_class not in agents.DISPLAY_PROXIES:

@@ -96,14 +96,17 @@ def _spread(hits: Sequence[Observation], weights: list[list[Evidence]]) -> None:
     scanner and whose people share one address and one kind of browser.
     """
     machines: defaultdict[tuple[str, str], list[int]] = defaultdict(list)
-    people: defaultdict[str, set[str]] = defaultdict(set)
     for i, o in enumerate(hits):
         if _lasting(weights[i]) >= ENOUGH:
-            machines[o.source, o.agent].append(i)
-        elif _points(weights[i]) < ENOUGH:
+            machines[_who(o)].append(i)
+    if not machines:
+        return
+    people: defaultdict[str, set[str]] = defaultdict(set)
+    for i, o in enumerate(hits):
+        if _points(weights[i]) < ENOUGH:
             people[o.source].add(o.agent)
     for i, o in enumerate(hits):
-        known = machines.get((o.source, o.agent))
+        known = machines.get(_who(o))
         if (
             not known
             or _points(weights[i]) >= ENOUGH
