@@ -27,5 +27,7 @@ def configure_logging(level: str) -> None:
     )  # fmt: skip
     for name in QUIET:
         logging.getLogger(name).setLevel(logging.WARNING)
+    # Its warnings are a line per malformed request of a scanner.
+    logging.getLogger("uvicorn.error").setLevel(logging.ERROR)
     # The worker logs a failed invocation without saying which; the host logs it with name and id.
     logging.getLogger("azure.functions").addFilter(lambda record: "nvocation failed" not in record.getMessage())

@@ -194,35 +194,32 @@ def _check(kind: str, argument: str) -> Callable[[str], bool]:
     raise ValueError(f"route constraint {kind!r} is not known")
 
 
-_ENCODED = re.compile(rb"(?:%[0-9A-Fa-f]{2})+")
-_NOT_ASCII = re.compile(rb"[\x80-\xff]")
+_ENCODED = re.compile(r"(?:%[0-9A-Fa-f]{2})+")
 
 
 def decode_path(raw: bytes) -> str:
     """Return the request path as Azure's front end (Kestrel) gives it to routing and so to `route_params`.
 
     Percent-encoded UTF-8 is decoded once. An encoded slash stays `%2F`, so that a segment cannot fall apart, and what
-    is not UTF-8 stays encoded. Dot segments are resolved after decoding. Where Kestrel refuses a path (a raw byte
-    above 127, an encoded NUL), it stays encoded here: a recipient's client must get its answer whatever it sends.
+    is not UTF-8 stays encoded. Dot segments are resolved after decoding. Raw control characters and bytes above 127
+    never get here: the HTTP parser refuses them with 400, as Kestrel does. An encoded NUL, which Kestrel refuses too,
+    stays encoded.
     """
-    if b"%" not in raw and raw.isascii():
-        path = raw.decode("ascii")
-    else:
-        raw = _NOT_ASCII.sub(lambda match: b"%%%02X" % match[0][0], raw)
-        path = _ENCODED.sub(_decode_run, raw).decode("utf-8")
+    path = raw.decode("latin-1")
+    if "%" in path:
+        path = _ENCODED.sub(_decode_run, path)
     return _resolve_dots(path) if "/." in path else path
 
 
-def _decode_run(match: re.Match[bytes]) -> bytes:
-    text = unquote_to_bytes(match[0]).decode("utf-8", "surrogateescape")
-    return b"".join(
-        b"%%%02X" % (ord(character) - 0xDC00)
-        if 0xDC80 <= ord(character) <= 0xDCFF
-        else b"%%%02X" % ord(character)
-        if character in "/\0"
-        else character.encode("utf-8")
-        for character in text
-    )
+def _decode_run(match: re.Match[str]) -> str:
+    decoded = unquote_to_bytes(match[0]).decode("utf-8", "surrogateescape")
+    return "".join(map(_keep_encoded, decoded))
+
+
+def _keep_encoded(character: str) -> str:
+    if "\udc80" <= character <= "\udcff":
+        return f"%{ord(character) - 0xDC00:02X}"
+    return f"%{ord(character):02X}" if character in "/\0" else character
 
 
 def _resolve_dots(path: str) -> str:

@@ -8,6 +8,7 @@ import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -186,6 +187,15 @@ def test_a_catch_all_matches_anything_and_nothing(host: Host, path: str) -> None
 )
 def test_route_parameters_are_decoded_once_and_keep_encoded_slashes(host: Host, path: str, rest: str | None) -> None:
     assert host.request("GET", path).json()["rest"] == rest
+
+
+@pytest.mark.parametrize("target", [b"/o/a b", b"/o/\xff", b"/o/\x00", b"o/x", b"/o/" + b"x" * 70_000])
+def test_a_request_target_that_is_not_http_is_refused_without_a_word_in_the_log(host: Host, target: bytes) -> None:
+    before = host.log()
+    with socket.create_connection(("127.0.0.1", host.port), timeout=10) as connection:
+        connection.sendall(b"GET " + target + b" HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        assert connection.recv(1000).startswith(b"HTTP/1.1 400 ")
+    assert host.log() == before
 
 
 def test_a_method_that_is_not_declared_is_not_found(host: Host) -> None:
