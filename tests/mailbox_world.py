@@ -14,6 +14,7 @@ from typing import Any
 import aiohttp
 import azure.functions as func
 import orjson
+import pytest
 from aiohttp import web
 from azure.storage.queue import QueueClient
 
@@ -21,11 +22,14 @@ from functions import mailbox as triggers
 from local.directory import TENANTS, Person
 from local.processes import spawn, stop, wait_until_answering
 from shared.engagement.times import iso_seconds, milliseconds, parse_iso
+from shared.graph.client import close_clients
 from shared.services import mailboxes
-from shared.storage import emails, queues, records
-from shared.storage.account import host_account
+from shared.settings import settings
+from shared.storage import blobs, emails, queues, records
+from shared.storage.account import close_session, host_account
 from shared.storage.emails import EmailPartition
-from shared.storage.organizations import Organization
+from shared.storage.organizations import DEFAULT_SETTINGS, Organization
+from shared.storage.provisioning import provision_organization
 from shared.storage.tables import Entity, Operation, literal
 from tests.conftest import free_ports
 
@@ -50,6 +54,47 @@ def run_standin(directory: Path) -> Iterator[str]:
         yield f"http://127.0.0.1:{port}"
     finally:
         stop(process)
+
+
+@contextmanager
+def settings_for(standin: str) -> Iterator[None]:
+    """Point this process's settings at a stand-in, with a BASE_URL of their own that nothing serves yet."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MICROSOFT365_URL", standin)
+        patch.setenv("BASE_URL", f"http://127.0.0.1:{free_ports(1)}")
+        settings.cache_clear()
+        yield
+    settings.cache_clear()
+
+
+@asynccontextmanager
+async def mailbox_triggers() -> AsyncIterator[None]:
+    """Serve the notification triggers where BASE_URL says; close at the end what this event loop opened."""
+    async with receive_notifications(int(settings().base_url.rpartition(":")[2])):
+        yield
+    await close_clients()
+    await blobs.close_clients()
+    await close_session()
+
+
+@asynccontextmanager
+async def new_world(standin: str) -> AsyncIterator["World"]:
+    """Make an organization of its own; at the end mend the stand-in, and see that Graph's contract was kept."""
+    organization = Organization("org" + uuid.uuid4().hex[:12], str(uuid.uuid4()), TENANT.id, DEFAULT_SETTINGS)
+    await provision_organization(organization)
+    async with aiohttp.ClientSession() as http:
+        world = World(standin, organization, http)
+        yield world
+        await world.call("DELETE", "/local/faults")
+        for person in TENANT.people:
+            await world.call("PUT", f"/local/mailboxes/{person.address}", {"enabled": True})
+            await records.delete(organization, mailboxes.TABLE, person.id)
+        for subscription in await world.subscriptions():
+            await world.call("DELETE", f"/v1.0/subscriptions/{subscription['id']}")
+        world.waiting()
+        violations = (await world.call("GET", "/local/violations"))["value"]
+        await world.call("DELETE", "/local/violations")
+        assert violations == []
 
 
 def http_request(path: str, body: bytes, **params: str) -> func.HttpRequest:

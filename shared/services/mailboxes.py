@@ -70,8 +70,8 @@ async def follow_mailbox(organization: Organization, user: str, address: str, no
 async def attend(work: Mapping[str, str], now: datetime) -> tuple[dict[str, str], timedelta] | None:
     """Do what a message of the mailbox queue asks for: look at one message, or see to the whole mailbox.
 
-    Returns the message to put back and its delay where Microsoft 365 cannot answer now, None when done. A message that
-    fails for hours is given up.
+    Returns the message to put back and its delay where Microsoft 365 or storage cannot answer now, None when done. A
+    message that fails for hours is given up.
     """
     organization = await find_organization(work["organization"])
     row = await records.get(organization, TABLE, work["mailbox"]) if organization else None
@@ -86,7 +86,7 @@ async def attend(work: Mapping[str, str], now: datetime) -> tuple[dict[str, str]
             await _see_to(organization, row, work, now)
     except Rejected as error:
         _log.warning("a message of mailbox %s of %s is not read: %s", row["RowKey"], organization.name, error)
-    except GraphError as error:
+    except (GraphError, StorageError) as error:
         return _again(work, error)
     return None
 
@@ -157,8 +157,8 @@ async def _take_or_hand_over(organization: Organization, row: Entity, message: I
         await take_message(organization, row["RowKey"], row["address"], message, now)
     except Throttled:
         raise
-    except Exception:  # noqa: BLE001 - whatever one message does, the others are handled
-        _log.exception("a message in mailbox %s of %s failed and is tried again", row["RowKey"], organization.name)
+    except Exception as error:  # noqa: BLE001 - whatever one message does, the others are handled
+        _log_failure(error, "a message in mailbox %s of %s is tried again: %s", row["RowKey"], organization.name)
         work = {"organization": organization.name, "mailbox": row["RowKey"], "message": message.id}
         await queues.send(queues.MAILBOX, work)
 
@@ -240,9 +240,7 @@ async def _for_each_mailbox(act: Callable[[Organization, Entity], Awaitable[None
             try:
                 await act(organization, row)
             except Exception as error:  # noqa: BLE001 - whatever is wrong with one mailbox, the others are served
-                known = isinstance(error, GraphError | StorageError)
-                log = _log.warning if known else _log.exception
-                log("mailbox %s of %s is tried again in a minute: %s", row["RowKey"], organization.name, error)
+                _log_failure(error, "mailbox %s of %s is tried again in a minute: %s", row["RowKey"], organization.name)
 
     async with asyncio.TaskGroup() as group:
         for organization in await list_organizations():
@@ -258,7 +256,13 @@ async def _note(organization: Organization, row: Entity, columns: dict[str, Any]
         return
 
 
-def _again(work: Mapping[str, str], error: GraphError) -> tuple[dict[str, str], timedelta] | None:
+def _log_failure(error: Exception, text: str, *names: str) -> None:
+    """Log what may pass by itself in a line, and what nobody expected with its traceback."""
+    expected = isinstance(error, GraphError | StorageError)
+    _log.log(logging.WARNING if expected else logging.ERROR, text, *names, error, exc_info=not expected)
+
+
+def _again(work: Mapping[str, str], error: GraphError | StorageError) -> tuple[dict[str, str], timedelta] | None:
     attempt = int(work.get("attempt", "0")) + 1
     if attempt > MAX_ATTEMPTS:
         _log.error(

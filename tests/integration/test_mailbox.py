@@ -1,27 +1,32 @@
 """What comes back by mail, from the recipient's reply to the interaction: real tables, queues and HTTP."""
 
 import asyncio
-import uuid
 from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime, timedelta
 
-import aiohttp
 import orjson
 import pytest
 import pytest_asyncio
 
 from shared.engagement.notifications import MAX_BODY, client_state, read_client_state
-from shared.graph.client import close_clients
 from shared.graph.mailbox import LIFETIME
 from shared.services import mailboxes
 from shared.settings import settings
-from shared.storage import blobs, emails, records
-from shared.storage.account import close_session
+from shared.storage import emails, records
 from shared.storage.organizations import DEFAULT_SETTINGS, Organization, save_organization
-from shared.storage.provisioning import provision_organization
 from shared.storage.tables import Operation
-from tests.conftest import free_ports
-from tests.mailbox_world import ANN, MANAGER, SELLER, TENANT, World, post, receive_notifications, run_standin
+from tests.mailbox_world import (
+    ANN,
+    MANAGER,
+    SELLER,
+    TENANT,
+    World,
+    mailbox_triggers,
+    new_world,
+    post,
+    run_standin,
+    settings_for,
+)
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:This class is deprecated:DeprecationWarning:msgraph"),
@@ -32,41 +37,22 @@ pytestmark = [
 @pytest.fixture(scope="module")
 def standin(configured: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The address of a stand-in; this process's settings point at it."""
-    with run_standin(tmp_path_factory.mktemp("microsoft365")) as url, pytest.MonkeyPatch.context() as patch:
-        patch.setenv("MICROSOFT365_URL", url)
-        patch.setenv("BASE_URL", f"http://127.0.0.1:{free_ports(1)}")
-        settings.cache_clear()
+    with run_standin(tmp_path_factory.mktemp("microsoft365")) as url, settings_for(url):
         yield url
-    settings.cache_clear()
 
 
 @pytest_asyncio.fixture(scope="module")
 async def receiver(standin: str) -> AsyncIterator[None]:
     """The notification triggers, served where BASE_URL says."""
-    async with receive_notifications(int(settings().base_url.rpartition(":")[2])):
+    async with mailbox_triggers():
         yield
-    await close_clients()
-    await blobs.close_clients()
-    await close_session()
 
 
 @pytest_asyncio.fixture
 async def world(standin: str, receiver: None) -> AsyncIterator[World]:
-    """An organization of its own, and the stand-in without subscriptions or faults; Graph's contract was kept."""
-    organization = Organization("org" + uuid.uuid4().hex[:12], str(uuid.uuid4()), TENANT.id, DEFAULT_SETTINGS)
-    await provision_organization(organization)
-    async with aiohttp.ClientSession() as http:
-        world = World(standin, organization, http)
-        yield world
-        await world.call("DELETE", "/local/faults")
-        for person in (SELLER, MANAGER):
-            await records.delete(organization, mailboxes.TABLE, person.id)
-        for subscription in await world.subscriptions():
-            await world.call("DELETE", f"/v1.0/subscriptions/{subscription['id']}")
-        world.waiting()
-        violations = (await world.call("GET", "/local/violations"))["value"]
-        await world.call("DELETE", "/local/violations")
-        assert violations == []
+    """An organization of its own at the stand-in."""
+    async with new_world(standin) as made:
+        yield made
 
 
 async def notified(world: World) -> list[dict[str, str]]:
