@@ -532,6 +532,8 @@ def heads(s: Scene) -> None:
     made, ip, at = browser(r, s.sent), home(r), r.uniform(5, 5 * HOUR)
     for item in range(min(s.links, r.choice((1, 2)))):
         s.hit("head", "machine", at + item, "link", item, ip, made.page, "HEAD")
+        if r.random() < 0.3:
+            s.hit("head-then-get", "machine", at + item + 0.2, "link", item, ip, made.page)
 
 
 def prefetcher(s: Scene) -> None:

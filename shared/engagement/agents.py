@@ -1,7 +1,7 @@
 """What a user agent says about itself: its class, and words for a person ("Outlook on Windows").
 
 A small table of our own: the public bot lists flag Gmail's and Yahoo's display proxies and desktop Outlook, and none
-of them knows Gmail's prefetcher (measured over five libraries, see `docs`). Patterns are written for what fetches mail.
+of them knows Gmail's prefetcher (measured over five libraries). Patterns are written for what fetches mail.
 """
 
 import re

@@ -374,6 +374,16 @@ def clicks_at_once(_email: Email, hits: Sequence[Observation]) -> Found:
                 yield from ((before, evidence), (i, evidence))
 
 
+def checks_first(_email: Email, hits: Sequence[Observation]) -> Found:
+    """A fetch within a second after the same source and agent only asked: link checkers ask, then fetch."""
+    asked: dict[tuple[str, str, Kind, int], int] = {}
+    for i, o in enumerate(hits):
+        if o.method != "GET":
+            asked[o.source, o.agent, o.kind, o.item] = o.at
+        elif asked and o.at - asked.get((o.source, o.agent, o.kind, o.item), o.at - MINUTE) <= SECOND:
+            yield i, Evidence(ENOUGH, "asked first whether it is there")
+
+
 def reads_there(_email: Email, hits: Sequence[Observation]) -> Found:
     """Somebody reads with a mail program at this data centre's address: a virtual desktop or a VPN, not a scanner."""
     readers = {o.source for o in hits if o.agent_class == "mail-client" and o.kind not in CLICKS}
@@ -400,6 +410,7 @@ GROUP_RULES: tuple[Callable[[Email, Sequence[Observation]], Found], ...] = (
     hammers,
     changes_agents,
     clicks_at_once,
+    checks_first,
     reads_there,
     is_isolated,
 )

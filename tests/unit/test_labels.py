@@ -240,6 +240,10 @@ def test_the_same_browser_clicking_twice_over_changing_addresses_is_one_person()
     assert labels(hits) == [PERSON, PERSON]
 
 
+def test_asking_first_and_fetching_at_once_is_a_link_checkers() -> None:
+    assert labels([clicked(0, MINUTE, method="HEAD"), clicked(0, MINUTE + 200)]) == [MACHINE, MACHINE]
+
+
 def test_hammering_is_a_machines_but_gmails() -> None:
     assert set(labels([opened(HOUR + 100 * i) for i in range(30)])) == {MACHINE}
     assert set(labels([opened(HOUR + 100 * i, agent=made.GMAIL, ip=made.GOOGLE) for i in range(30)])) == {PERSON}
