@@ -1,8 +1,8 @@
 """Print a bearer token for the Web API, issued by the running Microsoft 365 stand-in, and nothing else.
 
-`python -m local.token` with, in the environment: USER (an address; default seller@contoso.example, and a value without `@`, as
-shells set it, counts as none), EXPIRES_IN (seconds; negative for an expired token), ROLES (app roles, a comma list; set but
-empty for none), MICROSOFT365_PORT (7072).
+`python -m local.token` with, in the environment: USER (an address; default seller@contoso.example, and a value without
+`@`, as shells set it, counts as none), EXPIRES_IN (seconds; negative for an expired token), ROLES (app roles, a comma
+list; set but empty for none), MICROSOFT365_PORT (7072).
 """
 
 import json

@@ -1,6 +1,7 @@
 """Start the stand-in: `python -m local.microsoft365`, until Ctrl-C.
 
-Environment: MICROSOFT365_PORT (7072), DATA_DIR (.local), MICROSOFT365_CONTRACT (an OpenAPI file to check every exchange by).
+Environment: MICROSOFT365_PORT (7072), DATA_DIR (.local), MICROSOFT365_CONTRACT (an OpenAPI file to check every exchange
+by).
 """
 
 import os

@@ -27,8 +27,8 @@ from local.microsoft365.uploads import upload_endpoint
 def create_app(base_url: str, data_dir: Path, contract: Path | None = None) -> ASGIApp:
     """Return the stand-in as an ASGI application.
 
-    `base_url` is its own address without a trailing slash; state is kept in `data_dir`; with `contract` (the OpenAPI slice)
-    every Graph exchange is checked and what breaks it is listed at `/local/violations`.
+    `base_url` is its own address without a trailing slash; state is kept in `data_dir`; with `contract` (the OpenAPI
+    slice) every Graph exchange is checked and what breaks it is listed at `/local/violations`.
     """
     data_dir.mkdir(parents=True, exist_ok=True)
     standin = StandIn(

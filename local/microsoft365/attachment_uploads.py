@@ -18,7 +18,8 @@ from local.microsoft365.replies import json_reply
 from local.microsoft365.standin import StandIn, standin_of
 from local.microsoft365.uploads import open_upload
 
-# Graph documents "3 MB" for both ways of attaching; where exactly they meet it does not say, so both take what is between.
+# Graph documents "3 MB" for both ways of attaching; where exactly they meet it does not say, so both take what is
+# between.
 SMALLEST = 3_000_000
 LARGEST = 150 * 1024 * 1024
 

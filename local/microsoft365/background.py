@@ -16,7 +16,8 @@ from local.microsoft365.app import create_app
 def running(data_dir: Path, contract: Path | None = None, port: int = 0) -> Iterator[str]:
     """Serve on 127.0.0.1 while the context lasts and give the base address; port 0 takes a free one.
 
-    `contract` is an OpenAPI file to check every Graph exchange by. Raises RuntimeError when it does not start in 10 seconds.
+    `contract` is an OpenAPI file to check every Graph exchange by. Raises RuntimeError when it does not start in 10
+    seconds.
     """
     listener = socket.socket()
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

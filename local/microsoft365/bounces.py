@@ -1,4 +1,4 @@
-"""Non-delivery reports: multipart/report with a delivery status (RFC 3462, RFC 3464), as Exchange Online writes them."""
+"""Non-delivery reports: multipart/report with a delivery status (RFC 3462, RFC 3464), as Exchange writes them."""
 
 import sqlite3
 from datetime import UTC, datetime

@@ -1,5 +1,6 @@
 """Control calls under `/local`: the recipients' side of the world, and faults. They are no part of Microsoft 365."""
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -13,7 +14,7 @@ from local.microsoft365.delivery import is_address
 from local.microsoft365.errors import GraphError, bad_request
 from local.microsoft365.faults import read_fault
 from local.microsoft365.issuer import find_tenant
-from local.microsoft365.message_json import attachments_json, message_json
+from local.microsoft365.message_json import as_html, attachments_json, message_json
 from local.microsoft365.messages import Message, arrived
 from local.microsoft365.notifications import publish, publish_lifecycle
 from local.microsoft365.standin import StandIn, standin_of
@@ -30,7 +31,10 @@ async def list_arrived(request: Request) -> Response:
 
 
 async def reply_to(request: Request) -> Response:
-    """POST /local/mailboxes/{address}/reply: answer a message as the person at the address; returns the reply."""
+    """POST /local/mailboxes/{address}/reply: answer a message as the person at the address; returns the reply.
+
+    The body is HTML when it contains a tag, plain text otherwise.
+    """
     standin, address, body = standin_of(request), _address_of(request), await json_object(request)
     _refuse_unknown(body, {"messageId", "body", "headers"})
     text, headers = _text(body, "body"), body.get("headers") or {}
@@ -38,8 +42,9 @@ async def reply_to(request: Request) -> Response:
         raise bad_request("'headers' must map names of headers to text (or null to leave one out).")
     overrides = {_header_name(name): _one_line(name, value) for name, value in headers.items()}
     original = find_received(standin.db, address, _text(body, "messageId"))
+    html = text if re.search(r"<[a-zA-Z][^>]*>", text) else as_html(text)
     with standin.db:
-        sent, changes = reply(standin.db, address, original, text, overrides)
+        sent, changes = reply(standin.db, address, original, html, overrides)
     publish(standin, changes)
     return _json(_whole(standin, sent), 201)
 
@@ -116,7 +121,7 @@ async def clear_violations(request: Request) -> Response:
 
 
 async def send_lifecycle(request: Request) -> Response:
-    """POST /local/subscriptions/{id}/lifecycle {"event"}: tell a subscriber, and remove the subscription if that is told."""
+    """POST /local/subscriptions/{id}/lifecycle {"event"}: tell a subscriber, and do what is told."""
     standin, event = standin_of(request), _text(await json_object(request), "event")
     if event not in _EVENTS:
         raise bad_request(f"'event' must be one of {', '.join(_EVENTS)}.")

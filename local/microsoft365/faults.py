@@ -1,4 +1,4 @@
-"""Faults on demand: the next calls that match are delayed, refused, cut off, or answered wrongly after they were done."""
+"""Faults on demand: the next calls that match are delayed, refused, cut off, or done without an answer."""
 
 import asyncio
 import re
@@ -83,7 +83,7 @@ def read_fault(body: Mapping[str, Any]) -> Fault:
 
 
 def take(faults: list[Fault], method: str, targets: list[str]) -> Fault | None:
-    """Return the first fault that matches a call, using it up by one; `targets` are spellings of the call's path and query."""
+    """Return the first fault that matches a call, used up by one; `targets` spell the call's path and query."""
     for fault in faults:
         if any(_matches(fault.match, f"{method} {target}") for target in targets):
             fault.count -= 1

@@ -1,7 +1,8 @@
 """Identifiers shaped like Microsoft 365's own, so that nobody builds on prettier ones.
 
 Message ids: a mailbox gives a message an immutable id for life; the default id is another one and changes when the
-message moves (https://learn.microsoft.com/graph/outlook-immutable-id). Conversation ids are standard base64 and contain `/`.
+message moves (https://learn.microsoft.com/graph/outlook-immutable-id). Conversation ids are standard base64 and contain
+`/`.
 """
 
 import base64
@@ -20,7 +21,7 @@ def new_message_id() -> str:
 
 
 def default_message_id(immutable_id: str, moves: int) -> str:
-    """Return the id of a message as seen without `Prefer: IdType="ImmutableId"`, after so many moves between folders."""
+    """Return the id a message has without `Prefer: IdType="ImmutableId"`, after so many moves between folders."""
     core = immutable_id.removeprefix(_IMMUTABLE_PREFIX).rstrip("=")
     return f"{_DEFAULT_PREFIX}{core}{moves:04d}="
 

@@ -128,9 +128,9 @@ def metadata(base_url: str, tenant: str, version: str) -> dict[str, Any]:
 def grant(signer: Signer, base_url: str, tenant_name: str, form: dict[str, str]) -> dict[str, Any]:
     """Answer a token request with Entra's token response.
 
-    Grants: `client_credentials` (an app-only token) and `password` (a user's token). Beyond Entra's parameters a local run
-    may ask for `ver` "1.0", another life time in seconds (`expires_in`, negative for an expired token) and other app
-    roles (`roles`, a comma list, empty for none). Raises TokenError.
+    Grants: `client_credentials` (an app-only token) and `password` (a user's token). Beyond Entra's parameters a local
+    run may ask for `ver` "1.0", another life time in seconds (`expires_in`, negative for an expired token) and other
+    app roles (`roles`, a comma list, empty for none). Raises TokenError.
     """
     client = form.get("client_id", "").strip()
     if not client:
@@ -196,7 +196,7 @@ def _audience(scope: str) -> str:
     raise TokenError(
         "invalid_resource",
         500011,
-        f"The resource principal named {resource} was not found; known here: {GRAPH_AUDIENCE}/.default, {WEB_API_AUDIENCE}/.default.",
+        f"The resource principal named {resource} was not found; here are {GRAPH_AUDIENCE} and {WEB_API_AUDIENCE}.",
     )
 
 

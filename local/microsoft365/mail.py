@@ -194,7 +194,7 @@ def attach(
     content: bytes,
     limit: int = LARGEST_SIMPLE_ATTACHMENT,
 ) -> tuple[dict[str, Any], list[Change]]:
-    """Add a file to a draft and return it as Graph shows it; raise GraphError when it is too large or the mail was sent."""
+    """Add a file to a draft and return it as Graph shows it; raise GraphError if it is too large or was sent."""
     if len(content) >= limit:
         raise GraphError(413, "ErrorMessageSizeExceeded", "The message exceeds the maximum supported size.")
     if not message.is_draft:
@@ -250,8 +250,8 @@ async def get_folder(request: Request) -> Response:
 async def follow_messages(request: Request) -> Response:
     """GET delta: what changed in a folder (or mailbox) since the last deltaLink.
 
-    Source: https://learn.microsoft.com/graph/delta-query-messages. A token is a version of the store; a page that is full
-    ends in a nextLink, the last one in a deltaLink.
+    Source: https://learn.microsoft.com/graph/delta-query-messages. A token is a version of the store; a page that is
+    full ends in a nextLink, the last one in a deltaLink.
     """
     standin, owner, folder = standin_of(request), mailbox_of(request), _folder_of(request)
     query = parse_query(request.query_params, request.headers)

@@ -34,8 +34,9 @@ class Message:
     """A message in one mailbox.
 
     `id` is the immutable id; `moves` counts its moves between folders, `version` its place in the store's sequence of
-    changes; `arrived` says that it came from outside. Times are seconds since 1970. `doc` holds the Graph properties that
-    are neither ids nor times nor attachments. `mime` is the original when Exchange would keep more than the properties say.
+    changes; `arrived` says that it came from outside. Times are seconds since 1970. `doc` holds the Graph properties
+    that are neither ids nor times nor attachments. `mime` is the original when Exchange would keep more than the
+    properties say.
     """
 
     id: str

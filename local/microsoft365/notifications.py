@@ -1,7 +1,7 @@
 """Change notifications: telling subscribers what happened to their mail.
 
-Source: https://learn.microsoft.com/graph/change-notifications-delivery-webhooks. A notification that is not answered with
-2xx is sent again a few times; when none gets through, the subscriber is told that it missed some, if it listens.
+Source: https://learn.microsoft.com/graph/change-notifications-delivery-webhooks. A notification that is not answered
+with 2xx is sent again a few times; when none gets through, the subscriber is told that it missed some, if it listens.
 """
 
 import asyncio

@@ -111,7 +111,8 @@ def _order(text: str) -> tuple[str, list[str]]:
 
 
 def _refuse_inefficient(condition: Condition, order_properties: list[str]) -> None:
-    # Exchange's rule, https://learn.microsoft.com/graph/api/user-list-messages#using-filter-and-orderby-in-the-same-query
+    # Exchange's rule,
+    # https://learn.microsoft.com/graph/api/user-list-messages#using-filter-and-orderby-in-the-same-query
     if list(dict.fromkeys(condition.properties))[: len(order_properties)] != order_properties:
         raise GraphError(400, "InefficientFilter", "The restriction or sort order is too complex for this operation.")
 

@@ -75,7 +75,8 @@ async def open_link(request: Request) -> Response:
     """GET a sharing link, as anybody who has it: the file, to be saved."""
     db = standin_of(request).db
     row = db.execute(
-        "SELECT i.* FROM links l JOIN items i ON i.id = l.item WHERE l.token = ? AND (l.expires IS NULL OR l.expires > ?)",
+        "SELECT i.* FROM links l JOIN items i ON i.id = l.item "
+        "WHERE l.token = ? AND (l.expires IS NULL OR l.expires > ?)",
         (request.path_params["token"], now()),
     ).fetchone()
     return _file(db, row)

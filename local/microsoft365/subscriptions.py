@@ -1,7 +1,7 @@
 """Subscriptions to mail: creating, renewing, ending.
 
-Source: https://learn.microsoft.com/graph/api/resources/subscription. Lifetimes of mail: at most 10,080 minutes; a time less
-than 45 minutes ahead becomes 45 minutes.
+Source: https://learn.microsoft.com/graph/api/resources/subscription. Lifetimes of mail: at most 10,080 minutes; a time
+less than 45 minutes ahead becomes 45 minutes.
 """
 
 import re
@@ -175,7 +175,7 @@ def _read_resource(tenant: Tenant, text: str) -> tuple[str, str | None, str | No
     match = _RESOURCE.fullmatch(unquote(path))
     if match is None:
         raise bad_request(
-            f"'{text}' cannot be subscribed to; here: /users/{{id}}/messages, /users/{{id}}/mailFolders('{{id}}')/messages.",
+            f"'{text}' cannot be subscribed to; /users/{{id}}[/mailFolders('{{id}}')]/messages can.",
             "ExtensionError",
         )
     owner = find_user(tenant, match["user"])

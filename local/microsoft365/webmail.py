@@ -1,7 +1,7 @@
 """Web mail: what a recipient sees, small and safe.
 
-A mail is shown in a sandboxed frame without scripts, in an origin of its own; images load and links open in a new tab, as in
-any mail client, because that is what the product is about. Pages load nothing from elsewhere.
+A mail is shown in a sandboxed frame without scripts, in an origin of its own; images load and links open in a new tab,
+as in any mail client, because that is what the product is about. Pages load nothing from elsewhere.
 """
 
 import re
@@ -23,12 +23,17 @@ from local.microsoft365.sharing import file_headers
 from local.microsoft365.standin import standin_of
 from local.microsoft365.world import reply
 
-_PAGE_POLICY = "default-src 'none'; style-src 'self'; frame-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+_PAGE_POLICY = (
+    "default-src 'none'; style-src 'self'; frame-src 'self'; form-action 'self'; base-uri 'none'; "
+    "frame-ancestors 'none'"
+)
 _BODY_POLICY = (
-    "default-src 'none'; img-src http: https: data:; style-src 'unsafe-inline' http: https:; font-src http: https: data:; "
+    "default-src 'none'; img-src http: https: data:; style-src 'unsafe-inline' http: https:; "
+    "font-src http: https: data:; "
     "media-src http: https:; base-uri 'none'; form-action 'none'; frame-ancestors 'self'; "
     "sandbox allow-popups allow-popups-to-escape-sandbox"
 )
+_BODY_STYLE = '<style>body{margin:1rem;font:15px/1.5 system-ui,"Segoe UI",sans-serif}</style>'
 _FRAME = "allow-popups allow-popups-to-escape-sandbox"
 _STYLE = Path(__file__).with_name("webmail.css")
 
@@ -51,7 +56,8 @@ async def list_mail(request: Request) -> Response:
         "".join(_message_entry(message) for message in messages) or "<p class=empty>Nothing has arrived here yet.</p>"
     )
     head = f'<header><a class=back href="/">Mailboxes</a><h1>{escape(address)}</h1></header>'
-    return _page(address, f"{head}<main class=list>{entries}</main>")
+    notice = "<p role=status class=notice>Your answer has been sent.</p>" if "sent" in request.query_params else ""
+    return _page(address, f"{head}{notice}<main class=list>{entries}</main>")
 
 
 async def show_mail(request: Request) -> Response:
@@ -66,7 +72,8 @@ async def show_mail(request: Request) -> Response:
 <h1>{escape(subject)}</h1>{_envelope(message)}{_file_list(message, files)}</header>
 <main><iframe title="Message" src="{place}/body" sandbox="{_FRAME}" referrerpolicy="no-referrer"></iframe>
 <form method=post action="{place}"><label for=reply>Reply</label>
-<textarea id=reply name=body rows=4 required placeholder="Write an answer"></textarea><button>Send</button></form></main>"""
+<textarea id=reply name=body rows=4 required placeholder="Write an answer"></textarea>
+<button>Send</button></form></main>"""
     return _page(subject, body)
 
 
@@ -82,7 +89,7 @@ async def show_body(request: Request) -> Response:
         "X-Content-Type-Options": "nosniff",
         "Cache-Control": "no-store",
     }
-    return HTMLResponse(f'<!doctype html><meta charset="utf-8"><base target="_blank">{html}', 200, headers)
+    return HTMLResponse(f'<!doctype html><meta charset="utf-8"><base target="_blank">{_BODY_STYLE}{html}', 200, headers)
 
 
 async def show_attachment(request: Request) -> Response:
@@ -143,11 +150,13 @@ def _mailbox_entry(row: sqlite3.Row) -> str:
 def _message_entry(message: Message) -> str:
     sender = message.doc["from"]["emailAddress"]
     state = "" if message.doc["isRead"] else " unread"
-    clip = " <span class=clip title=Attachment>&#128206;</span>" if message.has_attachments else ""
+    clip = " <span class=clip>with files</span>" if message.has_attachments else ""
     return (
-        f'<a class="entry{state}" href="{_place(message)}"><span class=who>{escape(sender.get("name") or sender["address"])}</span>'
+        f'<a class="entry{state}" href="{_place(message)}">'
+        f"<span class=who>{escape(sender.get('name') or sender['address'])}</span>"
         f"<span class=what><span class=subject>{escape(message.doc['subject'] or '(no subject)')}</span>{clip} "
-        f"<span class=preview>{escape(preview(message.doc['body']))}</span></span><time>{_when(message.received)}</time></a>"
+        f"<span class=preview>{escape(preview(message.doc['body']))}</span></span>"
+        f"<time>{_when(message.received)}</time></a>"
     )
 
 

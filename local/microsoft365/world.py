@@ -3,7 +3,6 @@
 What they send is real mail: a reply names what it answers (RFC 5322 section 3.6.4) and quotes it.
 """
 
-import re
 import sqlite3
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -29,16 +28,15 @@ def find_received(db: sqlite3.Connection, address: str, message_id: str) -> Mess
 
 
 def reply(
-    db: sqlite3.Connection, address: str, original: Message, body: str, overrides: dict[str, str | None]
+    db: sqlite3.Connection, address: str, original: Message, html: str, overrides: dict[str, str | None]
 ) -> tuple[Message, list[Change]]:
     """Answer a message from an address and return the sent reply.
 
-    `body` is HTML when it contains a tag, plain text otherwise. `overrides` replace headers (None takes one away): with
+    `html` is what the person writes above the quoted history. `overrides` replace headers (None takes one away): with
     another In-Reply-To the References follow it unless they are overridden too.
     """
     person = find_person(address)
     author = {"emailAddress": {"name": person[1].name if person else address, "address": address}}
-    html = body if re.search(r"<[a-zA-Z][^>]*>", body) else as_html(body)
     doc = _without_overridden(new_doc({}, author, address.partition("@")[2]), overrides)
     subject = original.doc["subject"] or ""
     doc |= {
@@ -82,8 +80,10 @@ def _quoted(html: str, original: Message) -> str:
     history = doc["body"]["content"] if doc["body"]["contentType"] == "html" else as_html(doc["body"]["content"])
     return (
         f'<html><body><div>{html}</div><hr style="display:inline-block;width:98%"><div id="divRplyFwdMsg" dir="ltr">'
-        f"<b>From:</b> {escape(sender.get('name') or '')} &lt;{escape(sender['address'])}&gt;<br><b>Sent:</b> {sent}<br>"
-        f"<b>To:</b> {receivers}<br><b>Subject:</b> {escape(doc['subject'] or '')}</div><div>{history}</div></body></html>"
+        f"<b>From:</b> {escape(sender.get('name') or '')} &lt;{escape(sender['address'])}&gt;<br>"
+        f"<b>Sent:</b> {sent}<br>"
+        f"<b>To:</b> {receivers}<br><b>Subject:</b> {escape(doc['subject'] or '')}</div>"
+        f"<div>{history}</div></body></html>"
     )
 
 
