@@ -72,7 +72,7 @@ async def authenticate(request: Request, organization: Organization | None) -> t
         raise _unauthorized(configured)
     try:
         identity = await verify(token, configured, tenant)
-    except jwt.InvalidTokenError:
+    except (jwt.PyJWTError, RecursionError):
         raise _unauthorized(configured) from None
     except _KeysUnavailable:
         raise Failure(
@@ -91,7 +91,7 @@ async def authenticate(request: Request, organization: Organization | None) -> t
 
 
 async def verify(token: str, configured: Settings, tenant: str | None) -> Identity:
-    """Return what a token says once it is proven; raise `jwt.InvalidTokenError` where it is not.
+    """Return what a token says once it is proven; raise `jwt.PyJWTError` where it is not.
 
     Its own tenant's keys are used for `tenant`; any other token is checked against the keys that all tenants share,
     only to tell a stranger from a forger, so that nobody makes us fetch an address of their choosing.

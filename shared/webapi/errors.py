@@ -17,7 +17,9 @@ class Failure(Exception):
 
 
 def error_response(failure: Failure) -> Response:
-    """Return the answer that a failure stands for."""
+    """Return the answer that a failure stands for; one that says nothing (401) has an empty body."""
+    if not failure.message:
+        return Response(failure.status, failure.headers)
     body = json_body({"error": {"code": failure.code, "message": failure.message}})
     return Response(
         failure.status, {"Content-Type": "application/json; odata.metadata=minimal", **failure.headers}, body

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from odata_query import ast
-from odata_query.exceptions import ODataException
+from odata_query.exceptions import ODataException, ODataSyntaxError
 from odata_query.grammar import ODataLexer, ODataParser
 
 from shared.webapi.errors import bad_query, unknown_property
@@ -314,6 +314,8 @@ def _describe(node: Any) -> str:
 
 
 def _shown(error: Exception) -> str:
+    if not isinstance(error, ODataSyntaxError):
+        return f"{error}."
     token = getattr(error, "token", None)
     if token is None:
         return "it ends too early."

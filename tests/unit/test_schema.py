@@ -1,0 +1,206 @@
+"""The schema, and values checked and written by it."""
+
+import itertools
+import uuid
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from shared.webapi.errors import Failure
+from shared.webapi.http import json_body
+from shared.webapi.schema import CHOICES, LOOKUPS, Type
+from shared.webapi.tables import SETS, TABLES
+from shared.webapi.values import format_time, formatted, from_stored, parse_guid, parse_time, to_stored
+
+EMAIL, CONTACT = TABLES["email"], TABLES["contact"]
+COLUMNS = [(table, column) for table in TABLES.values() for column in table.columns]
+
+
+def refusal(table: Any, name: str, value: object) -> Failure:
+    with pytest.raises(Failure) as raised:
+        to_stored(table, table.by_name[name], value)
+    return raised.value
+
+
+@pytest.mark.parametrize("table", TABLES.values(), ids=TABLES)
+def test_every_table_has_its_key_and_its_name_among_its_columns(table: Any) -> None:
+    assert table.by_name[table.id].type is Type.GUID
+    assert table.name in table.by_name
+    names = [column.name for column in table.columns]
+    assert len(names) == len(set(names)) == len(table.by_wire)
+
+
+def test_every_navigation_names_one_lookup_and_a_table_there_is() -> None:
+    for table in TABLES.values():
+        names = list(itertools.chain.from_iterable(column.navigations for column in table.columns))
+        assert len(names) == len(set(names))
+        for _, target in table.by_navigation.values():
+            assert target in TABLES
+        for collection in table.collections.values():
+            assert collection.column in TABLES[collection.table].by_name
+
+
+def test_every_choice_has_labels_and_every_default_is_one_of_them() -> None:
+    for _, column in COLUMNS:
+        if column.type in CHOICES:
+            assert column.options
+            assert column.default is None or column.default in column.options
+        if column.type is Type.STATUS:
+            assert set(column.states) == set(column.options)
+
+
+def test_every_default_may_be_stored() -> None:
+    for table, column in COLUMNS:
+        if column.default is not None:
+            assert to_stored(table, column, column.default) == column.default
+
+
+def test_set_names_are_dataverses() -> None:
+    expected = {
+        "contacts", "accounts", "leads", "systemusers", "queues", "emails", "activityparties",
+        "activitymimeattachments", "interactionforemails", "actioncards", "organizations",
+    }  # fmt: skip
+    assert expected <= set(SETS)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("subject", 5),
+        ("subject", ["x"]),
+        ("subject", {"a": 1}),
+        ("subject", True),
+        ("followemailuserpreference", 1),
+        ("followemailuserpreference", "true"),
+        ("emailremindertype", "0"),
+        ("emailremindertype", True),
+        ("emailremindertype", 0.5),
+        ("emailremindertype", float("inf")),
+        ("delayedemailsendtime", "tomorrow"),
+        ("delayedemailsendtime", "2026-02-30T00:00:00Z"),
+        ("delayedemailsendtime", "0001-01-01T00:00:00Z"),
+        ("delayedemailsendtime", 5),
+        ("emailtrackingid", "not-a-guid"),
+        ("emailtrackingid", 7),
+    ],
+)
+def test_a_value_of_another_type_is_refused_and_the_column_named(name: str, value: object) -> None:
+    failure = refusal(EMAIL, name, value)
+    assert failure.status == 400
+    assert failure.code == "0x80048d19"
+    assert name in failure.message
+
+
+def test_a_text_that_is_too_long_is_refused_with_dataverses_code() -> None:
+    failure = refusal(EMAIL, "subject", "x" * 801)
+    assert (failure.status, failure.code) == (400, "0x80044331")
+    assert "'subject'" in failure.message
+    assert "'800'" in failure.message
+    assert to_stored(EMAIL, EMAIL.by_name["subject"], "x" * 800) == "x" * 800
+
+
+def test_an_option_that_there_is_not_is_refused_and_the_known_ones_named() -> None:
+    failure = refusal(EMAIL, "emailremindertype", 9)
+    assert "emailremindertype" in failure.message
+    assert "2 (Remind me anyways at)" in failure.message
+
+
+def test_a_number_beyond_the_columns_range_is_refused() -> None:
+    assert "numberofemployees" in refusal(TABLES["account"], "numberofemployees", 2_000_000_000).message
+    assert refusal(TABLES["account"], "numberofemployees", -1).status == 400
+
+
+def test_control_characters_in_a_line_are_refused_with_dataverses_code() -> None:
+    assert refusal(CONTACT, "lastname", "a\x00b").code == "0x80040278"
+
+
+def test_null_is_refused_where_a_value_is_required() -> None:
+    assert "ownerid" in refusal(CONTACT, "ownerid", None).message
+    assert "statuscode" in refusal(EMAIL, "statuscode", None).message
+
+
+def test_an_empty_text_is_null_as_in_dataverse() -> None:
+    assert to_stored(CONTACT, CONTACT.by_name["lastname"], "") is None
+
+
+def test_times_become_utc_seconds() -> None:
+    column = EMAIL.by_name["delayedemailsendtime"]
+    assert to_stored(EMAIL, column, "2026-11-23T19:35:00.987+02:00") == "2026-11-23T17:35:00Z"
+    assert to_stored(EMAIL, column, "2026-11-23") == "2026-11-23T00:00:00Z"
+
+
+def test_half_an_emoji_is_replaced_where_it_could_not_be_stored() -> None:
+    assert to_stored(EMAIL, EMAIL.by_name["subject"], "cut \ud83d") == "cut \ufffd"
+    assert to_stored(EMAIL, EMAIL.by_name["subject"], "whole \ud83d\ude00") == "whole \U0001f600"
+
+
+def test_json_of_lone_surrogates_is_still_json() -> None:
+    assert json_body({"description": "\ud83d"}) == b'{"description":"\\ud83d"}'
+
+
+@given(st.uuids(), st.booleans(), st.booleans())
+def test_a_guid_reads_the_same_in_any_case_and_braces(value: uuid.UUID, upper: bool, braces: bool) -> None:
+    text = str(value).upper() if upper else str(value)
+    assert parse_guid("{" + text + "}" if braces else text) == str(value)
+
+
+@given(
+    st.datetimes(
+        min_value=datetime(1753, 1, 1),  # noqa: DTZ001 - hypothesis adds the zone
+        timezones=st.just(UTC),
+    )
+)
+def test_a_time_survives_being_written_and_read(moment: datetime) -> None:
+    assert parse_time(format_time(moment)) == moment.replace(microsecond=0)
+
+
+VALUES = st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.lists(st.integers())
+
+
+@given(st.sampled_from(COLUMNS), VALUES)
+def test_no_value_does_more_than_be_stored_or_refused(place: Any, value: object) -> None:
+    table, column = place
+    try:
+        stored = to_stored(table, column, value)
+    except Failure as failure:
+        assert failure.status == 400
+        assert column.name in failure.message
+    else:
+        assert stored is None or isinstance(stored, str | int | bool)
+
+
+def test_a_row_reads_its_defaults_where_nothing_is_stored() -> None:
+    row = from_stored(EMAIL, {"PartitionKey": "p", "RowKey": "email", "etag": "", "subject": ""})
+    assert row["activityid"] == "p"
+    assert (row["opencount"], row["isemailfollowed"], row["statuscode"], row["subject"]) == (0, False, 1, None)
+    assert "description" not in row
+
+
+def test_internal_columns_never_leave() -> None:
+    stored = {"PartitionKey": "p", "RowKey": "email", "_sendersource": "secret", "_draft": "x", "other": 1}
+    assert not {"_sendersource", "_draft", "other"} & from_stored(EMAIL, stored).keys()
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "shown"),
+    [
+        ("statuscode", 6, "Pending Send"),
+        ("isemailfollowed", True, "Yes"),
+        ("directioncode", False, "Incoming"),
+        ("opencount", 1234, "1,234"),
+        ("senton", "2026-11-03T00:05:00Z", "11/3/2026 12:05 AM"),
+        ("senton", "2026-11-23T12:00:00Z", "11/23/2026 12:00 PM"),
+        ("subject", "x", None),
+        ("senton", None, None),
+    ],
+)
+def test_formatted_values_read_as_in_dynamics(name: str, value: object, shown: str | None) -> None:
+    assert formatted(EMAIL.by_name[name], value) == shown
+
+
+def test_lookups_travel_as_value_properties() -> None:
+    for _, column in COLUMNS:
+        assert (column.wire == f"_{column.name}_value") is (column.type in LOOKUPS)
