@@ -67,13 +67,12 @@ class Attribute(NamedTuple):
     """An attribute's value in the document: its span without quotes, and the quote (`"`, `'`, or "" where there is
     none).
 
-    An attribute without a value has an empty span and `has_value` False.
+    An attribute without a value has an empty span.
     """
 
     start: int
     end: int
     quote: str
-    has_value: bool
 
 
 def tokens(document: str) -> Iterator[Token]:
@@ -101,8 +100,8 @@ def ascii_lower(text: str) -> str:
 def _attribute(match: re.Match[str]) -> Attribute:
     group = match.lastindex or 1
     if group == 1:
-        return Attribute(match.end(), match.end(), "", has_value=False)
-    return Attribute(match.start(group), match.end(group), _QUOTES[group], has_value=True)
+        return Attribute(match.end(), match.end(), "")
+    return Attribute(match.start(group), match.end(group), _QUOTES[group])
 
 
 def _tokens(document: str, position: int, end: int, *, look_into_comments: bool) -> Iterator[Token]:

@@ -68,6 +68,7 @@ def instrument(
     untouched_domains: Collection[str] = (),
     max_link_length: int = 2000,
     max_length: int | None = None,
+    max_links: int = 2000,
 ) -> Instrumented:
     """The followed form of a body; any string is one, nothing raises but what the functions given raise.
 
@@ -76,7 +77,8 @@ def instrument(
     the followed ones. `is_ours(url)`: "link", "pixel", "image" or "attachment" for an address that this service made,
     None for others. `untouched_domains`: never followed, with their subdomains. `max_link_length`: in characters of the
     redirect. `max_length`: in characters of the result as JSON with ASCII escapes; links that do not fit are not
-    followed. The result is longer where the body with pixel, images and attachments alone does not fit."""
+    followed. The result is longer where the body with pixel, images and attachments alone does not fit. `max_links`:
+    how many links are followed; a token numbers them in two bytes."""
     body = read(html)
     images, edits = _host_images(body.pictures, image_url, is_ours)
     edits.append(Edit(body.end_of_own_text, body.end_of_own_text, attachment_block(attachments)))
@@ -90,7 +92,9 @@ def instrument(
         target, reason = judge(
             anchor.href, anchor.text, marked=anchor.marked, is_ours=is_ours, untouched_domains=untouched_domains
         )
-        if target is not None:
+        if target is not None and followed == max_links:
+            reason = f"too many links: only the first {max_links} are followed"
+        elif target is not None:
             url = link_url(followed, target)
             edit = _replacement(anchor.value, url)
             if len(url) > max_link_length:

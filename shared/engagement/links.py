@@ -2,9 +2,10 @@
 
 import re
 from collections.abc import Callable, Collection
+from functools import lru_cache
 from typing import NamedTuple
 
-from ada_url import URL, idna_to_ascii
+from ada_url import URL
 
 from shared.engagement.unsubscribing import says_unsubscribe
 
@@ -109,6 +110,8 @@ def _is_within(host: str, domains: Collection[str]) -> bool:
     return any(host == domain or host.endswith(f".{domain}") for domain in map(_ascii_domain, domains) if domain)
 
 
+@lru_cache(maxsize=1024)
 def _ascii_domain(domain: str) -> str:
-    domain = domain.strip().lower().removeprefix("*").strip(".")
-    return domain if domain.isascii() else str(idna_to_ascii(domain), "ascii")
+    """The domain as it stands in a target; "" where it cannot stand in any."""
+    url = _parsed(f"https://{domain.strip().removeprefix('*').strip('.')}")
+    return str(url.hostname) if url and url.href == f"https://{url.hostname}/" else ""

@@ -384,6 +384,12 @@ def test_an_address_is_escaped_where_it_is_written() -> None:
     assert html.startswith("<a href='https://m.example/?a=1&amp;copy=&#x27;&quot;&lt;'>")
 
 
+def test_a_redirect_with_dashes_does_not_end_the_conditional_comment_it_stands_in() -> None:
+    html = "<!--[if mso]><a href=https://x.example>a</a><a href=https://y.example>b</a><![endif]-->"
+    once = follow(html, link_url=lambda item, _: f"{OURS}/c/a--{item}--")
+    assert [link.text for link in follow(once.html).links] == ["a", "b"]
+
+
 # --- the budget
 
 
@@ -401,6 +407,13 @@ def test_links_that_do_not_fit_are_listed_and_the_first_ones_win() -> None:
     assert [link.item for link in result.links] == [0, 1, None]
     assert "mail too long" in (result.links[2].reason or "")
     assert result.html.count("http://x.co") == 1
+
+
+def test_only_so_many_links_are_followed_and_the_others_say_so():
+    result = follow('<a href="https://x.example/">x</a>' * 5, max_links=3)
+    assert [link.item for link in result.links] == [0, 1, 2, None, None]
+    assert result.links[3].reason == "too many links: only the first 3 are followed"
+    assert result.html.count('href="https://x.example/"') == 2
 
 
 def test_everything_is_followed_where_it_fits_exactly() -> None:

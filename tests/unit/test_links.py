@@ -1,11 +1,21 @@
 """Which links are followed and where they lead."""
 
+import doctest
+from types import ModuleType
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from shared.engagement import links, unsubscribing
 from shared.engagement.links import judge, target_of
 from shared.engagement.unsubscribing import says_unsubscribe
+
+
+@pytest.mark.parametrize("module", [links, unsubscribing])
+def test_the_examples_of_the_documentation_hold(module: ModuleType) -> None:
+    assert doctest.testmod(module).failed == 0
+    assert doctest.testmod(module).attempted > 0
 
 
 @pytest.mark.parametrize(
@@ -115,7 +125,12 @@ def test_an_untouched_domain_covers_its_subdomains_and_no_more(domain: str) -> N
 
 def test_an_untouched_domain_may_be_written_in_any_script() -> None:
     assert judge("https://a.xn--bcher-kva.example/", "text", untouched_domains=["Bücher.example"]).reason is not None
-    assert judge("https://example.com/", "text", untouched_domains=["", " "]).reason is None
+    assert (
+        judge(
+            "https://example.com/", "text", untouched_domains=["", " ", "*", "\ud800", "a b", "[", "com/example"]
+        ).reason
+        is None
+    )
 
 
 @pytest.mark.parametrize(
