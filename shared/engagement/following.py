@@ -8,9 +8,7 @@ accounts, contacts and leads, all of which allow it) and the schema, where ``ise
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-TO = 2
-CC = 3
-"""Values of Dataverse's ``participationtypemask``."""
+from shared.engagement.options import CC, TO
 
 FOLLOWABLE = frozenset({"account", "contact", "lead"})
 

@@ -11,7 +11,7 @@ from urllib.parse import unquote
 from uuid import UUID
 
 from shared.engagement.images import data_image
-from shared.engagement.instrument import Instrumented, instrument
+from shared.engagement.instrument import Instrumented, Link, instrument
 from shared.engagement.options import BCC, CC, TO
 from shared.engagement.tokens import Token, TokenKind, mint, verify
 from shared.graph.files import SharingForbidden, share_file
@@ -25,6 +25,11 @@ from shared.storage.tables import Entity, Operation
 
 MAX_BODY = 3_700_000
 """Characters of the instrumented body as JSON: with 500 recipients the request stays under Graph's 4 MB."""
+
+MAX_IMAGES = 500
+"""Inline images that are hosted; the others travel as they are."""
+MAX_UNFOLLOWED = 500
+"""Links listed as not followed; a mail may have tens of thousands."""
 
 _SIGNATURE_LENGTH = 32
 _THREAD_FROM = 50_000
@@ -166,6 +171,8 @@ async def _inline_images(organization: Organization, attachments: Sequence[Entit
 
 
 def _image_url(minter: _Minter, images: Mapping[str, Entity], item: int, source: str) -> str | None:
+    if item >= MAX_IMAGES:
+        return None
     quoted = _token_of(source)
     if quoted is not None:
         # Shown as ever, but as a part of its own mail's history: looking at it is no open of that mail again.
@@ -224,11 +231,17 @@ def _link_rows(partition: EmailPartition, done: Instrumented) -> list[Operation]
             "text": _storable(link.text),
             "reason": link.reason,
         }
-        for number, link in enumerate(done.links)
+        for number, link in enumerate(_listed(done.links))
     ]
     kept = {row["RowKey"] for row in new}
     gone = [Operation("delete", row, "*") for row in partition.links if row["RowKey"] not in kept]
     return [*(Operation("put", row) for row in new), *gone]
+
+
+def _listed(links: Sequence[Link]) -> list[Link]:
+    beyond = [link for link in links if link.item is None][MAX_UNFOLLOWED:]
+    left_out = {id(link) for link in beyond}
+    return [link for link in links if id(link) not in left_out]
 
 
 def _hosted_rows(attachments: Sequence[Entity], hosted: frozenset[str]) -> list[Operation]:

@@ -4,9 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.engagement.following import CC, FOLLOWABLE, NOBODY, NOT_ASKED, SWITCHED_OFF, TO, Party, why_not_followed
+from shared.engagement.following import FOLLOWABLE, NOBODY, NOT_ASKED, SWITCHED_OFF, Party, why_not_followed
+from shared.engagement.options import BCC, CC, TO
 
-BCC = 4
 ANN = Party(TO, "contact", "Ann")
 
 parties = st.builds(
