@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 
-from shared.engagement import agents, evidence
+from shared.engagement import agents, evidence, patterns
 from shared.engagement.evidence import CLICKS, ENOUGH, MINUTE, SECOND, Email, Evidence, age, is_sender
 from shared.engagement.hits import Kind
 from shared.engagement.observations import Observation, dump, load, observe, source_hash
@@ -61,14 +61,14 @@ def _weigh(email: Email, hits: Sequence[Observation]) -> list[list[Evidence]]:
     """Return the evidence on each of `hits`, which are in the order of time."""
     weights = [[e for rule in evidence.HIT_RULES for e in rule(email, o)] for o in hits]
     if len(hits) > 1:
-        found = evidence.sweeps(email, hits)
+        found = patterns.sweeps(email, hits)
         for sweep in found:
             _add(weights, ((i, sweep.evidence) for i in sweep.hits))
-        for rule in evidence.GROUP_RULES:
+        for rule in patterns.GROUP_RULES:
             _add(weights, rule(email, hits))
         _spread(hits, weights)
         if found:
-            around = evidence.around_sweeps(email, hits, found)
+            around = patterns.around_sweeps(email, hits, found)
             _add(weights, ((i, e) for i, e in around if not is_sender(email, hits[i])))
             _spread(hits, weights)
         _doubles(email, hits, weights)
@@ -76,7 +76,7 @@ def _weigh(email: Email, hits: Sequence[Observation]) -> list[list[Evidence]]:
     return weights
 
 
-def _add(weights: list[list[Evidence]], found: evidence.Found) -> None:
+def _add(weights: list[list[Evidence]], found: patterns.Found) -> None:
     for i, e in found:
         weights[i].append(e)
 
