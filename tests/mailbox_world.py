@@ -181,6 +181,7 @@ class World:
             "addressused": to,
             "partyid": str(uuid.uuid4()),
             "partyid_type": "contact",
+            "_name": "Ann Arbor",
         }
         rows = {
             emails.EMAIL: email,

@@ -153,7 +153,7 @@ def _interaction(
         "interactiontype": REPLY,
         "emailactivityid": email_id,
         "emailinteractiontime": iso_seconds(at),
-        "interactionrepliedby": (message.name or message.address)[:1250],
+        "interactionrepliedby": _name(message, party)[:1250],
         "interactionreplyid": message.message_id[:1250],
         "interactionpartyid": party.get("partyid") if party else None,
         "ownerid": partition.email.get("ownerid"),
@@ -162,6 +162,13 @@ def _interaction(
         **columns,
         "ee_labelreason": reason,
     }
+
+
+def _name(message: Incoming, party: Mapping[str, Any] | None) -> str:
+    """Return who wrote: as they call themselves, else as the email knows them, else their address."""
+    if message.name and "@" not in message.name:
+        return message.name
+    return str((party or {}).get("_name") or message.address)
 
 
 def _person(message: Incoming, received: ReceivedEmail) -> dict[str, Any]:

@@ -76,7 +76,7 @@ async def test_a_reply_becomes_an_interaction_a_received_email_and_a_count(world
     email = (await world.email(email_id)).email
     assert email["replycount"] == 1
     assert email["opencount"] == 2
-    assert interaction["interactionrepliedby"] == "ann@northwind.example"
+    assert interaction["interactionrepliedby"] == "Ann Arbor"
     assert interaction["emailaddress"] == ANN
     assert interaction["interactionreplyid"] == reply["internetMessageId"]
     assert interaction["emailinteractiontime"][:16] == reply["sentDateTime"][:16]
