@@ -78,7 +78,7 @@ class Attribute(NamedTuple):
 def tokens(document: str) -> Iterator[Token]:
     """The tags and text of the document in order. Comments, declarations and the content of raw text elements are left
     out; the content of downlevel-hidden conditional comments comes between HIDDEN_START and HIDDEN_END."""
-    return _tokens(document, 0, len(document), look_into_comments=True)
+    return _tokens(document, 0, len(document))
 
 
 def attributes(document: str, token: Token) -> dict[str, Attribute]:
@@ -104,7 +104,7 @@ def _attribute(match: re.Match[str]) -> Attribute:
     return Attribute(match.start(group), match.end(group), _QUOTES[group])
 
 
-def _tokens(document: str, position: int, end: int, *, look_into_comments: bool) -> Iterator[Token]:
+def _tokens(document: str, position: int, end: int) -> Iterator[Token]:
     foreign = ForeignContent()
     while position < end:
         opening = _OPENING.search(document, position, end)
@@ -127,10 +127,11 @@ def _tokens(document: str, position: int, end: int, *, look_into_comments: bool)
             yield Token(Kind.UNFINISHED, start, end)
             return
         condition = _CONDITION.match(document, start + 4, after) if document.startswith("<!--", start) else None
-        if condition and look_into_comments:
+        if condition:
             yield Token(Kind.HIDDEN_START, start, condition.end())
             hidden_end = document.rindex("--", start, after)
-            yield from _tokens(document, condition.end(), hidden_end, look_into_comments=False)
+            # One level deep: a comment within would have to end before the one around it.
+            yield from _tokens(document, condition.end(), hidden_end)
             yield Token(Kind.HIDDEN_END, after, after)
         position = after
 

@@ -179,6 +179,8 @@ def test_a_construct_that_nothing_ends_takes_the_rest(rest: str) -> None:
         ("<svg><p><title><a></title>", ["<svg>", "<p>", "<title>", "</title>"]),
         ("<div><svg></div><title><a></title>", ["<div>", "<svg>", "</div>", "<title>", "</title>"]),
         ("<svg></div><title><a></title>", ["<svg>", "</div>", "<title>", "<a>", "</title>"]),
+        ("<svg></p><title><a></title>", ["<svg>", "</p>", "<title>", "</title>"]),
+        ("<body><svg></body><title><a></title>", ["<body>", "<svg>", "</body>", "<title>", "<a>", "</title>"]),
         ("<svg><foreignObject><title><a></title>", ["<svg>", "<foreignObject>", "<title>", "</title>"]),
         ("<math><mi><title><a></title></mi>", ["<math>", "<mi>", "<title>", "</title>", "</mi>"]),
     ],

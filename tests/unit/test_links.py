@@ -172,7 +172,8 @@ def test_an_address_that_says_unsubscribe_is_recognised(target: str) -> None:
      "S’inscrire", "Iscriviti", "Suscribirse",
      "Suscripción", "Inscrever-se", "Prenumerera", "Aanmelden", "Tilaa", "Subskrybuj", "Feliratkozás", "Abonare",
      "Abone ol", "Подписаться", "購読",
-     "订阅", "구독", "Adopt outdoor games", "Opt outdoors", "Laptop outlet", "Cooptation", "Registrera dig", "Checkout",
+     "订阅", "구독", "Adopt outdoor games", "Adopt out of love", "Opt outdoors", "Laptop outlet", "Cooptation",
+     "Registrera dig", "Checkout",
      "Meld deg på", ""],
 )  # fmt: skip
 def test_a_text_that_does_not_is_followed(text: str) -> None:
