@@ -36,7 +36,7 @@ BODY = "<html><body>\r\n<p>Our <a href=https://contoso.example/offer?a=1&copy=2>
 class Clock:
     """A time that passes only when told."""
 
-    now: datetime = field(default_factory=lambda: datetime.now(UTC))
+    now: datetime = field(default_factory=lambda: datetime.now(UTC).replace(microsecond=0))
 
     def __call__(self) -> datetime:
         return self.now

@@ -43,6 +43,9 @@ async def upload(url: str, size: int, range_length: int, read: Read, progress: P
             try:
                 following = await _put(session, url, start, data, size)
             except GraphError as error:
+                if error.status == 404:
+                    # aiohttp repeats a PUT whose connection broke: the first one may have completed the file.
+                    raise Unreachable(404, "UploadSessionGone") from None
                 failures += 1
                 if failures > _FAILURES or not (isinstance(error, Unreachable) or error.status == 416):
                     raise
