@@ -1,5 +1,6 @@
 """What a mail's HTML body holds that following it touches: links, images, and the places where something may be
-added."""
+added.
+"""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -34,7 +35,8 @@ _QUOTE_STYLE = re.compile(r"border-top:\s*solid #(?:E1E1E1|B5C4DF) 1\.0pt;\s*pad
 
 class Anchor(NamedTuple):
     """A link: the span of its address, the address decoded, the text it shows, and whether it is marked not to be
-    followed."""
+    followed.
+    """
 
     value: Attribute
     href: str
@@ -44,7 +46,8 @@ class Anchor(NamedTuple):
 
 class Picture(NamedTuple):
     """An image: the element, the span of its address, and the address decoded. `is_element`: an `<img>`, nothing
-    else."""
+    else.
+    """
 
     element: Token
     value: Attribute
@@ -63,7 +66,8 @@ class Body(NamedTuple):
 
 def read(document: str) -> Body:
     """What `document`, any string, holds. Also looks into downlevel-hidden conditional comments for links and
-    images."""
+    images.
+    """
     all_tokens = list(tokens(document))
     prefixes = frozenset({"v", "o", "w"} | {ascii_lower(match[1]) for match in _OFFICE_PREFIX.finditer(document)})
     end = _end(document, all_tokens)
@@ -123,7 +127,8 @@ def _decoded(document: str, value: Attribute | None) -> str:
 
 def _text(document: str, all_tokens: Sequence[Token], index: int, found: dict[str, Attribute]) -> str:
     """What a link shows: the text and the images' alternative text up to where it closes, else its own alternative
-    text."""
+    text.
+    """
     token = all_tokens[index]
     parts: list[str] = []
     is_empty = token.name == "area" or (token.name != "a" and document[token.attributes_end - 1] == "/")
@@ -160,7 +165,8 @@ def _collapsed(text: str) -> str:
 
 def _end(document: str, all_tokens: Sequence[Token]) -> int:
     """Before the last `</body>`, else before the last `</html>`, else at the end: always where markup is parsed as
-    such."""
+    such.
+    """
     ends: dict[str, int] = {}
     hidden = False
     last = len(document)

@@ -2,7 +2,8 @@
  It follows the tokenization rules of the HTML Standard (13.2.5) as a browser without scripts applies them, including
 what tree construction decides for the tokenizer: which elements hold raw text, and where the content is SVG or MathML.
 It additionally looks into Outlook's downlevel-hidden conditional comments, whose content is HTML for Outlook and a
-comment for everybody else. Any string is a document; time is linear in its length."""
+comment for everybody else. Any string is a document; time is linear in its length.
+"""
 
 import re
 from collections.abc import Iterator
@@ -15,9 +16,8 @@ _SPACE = r"\t\n\f\r "
 # One attribute without its value, then what its value may be. A quote that nothing closes runs to the end, so that the
 # tag as a whole does not match: the end of the file within a tag discards the tag.
 _NAME = rf"[^{_SPACE}/>][^{_SPACE}/>=]*+"
-_VALUE = (
-    rf"""[{_SPACE}]*+=[{_SPACE}]*+(?:"([^"]*+)(?:"|\Z)|'([^']*+)(?:'|\Z)|([^{_SPACE}>"'][^{_SPACE}>]*+)|(?=>)|\Z)"""
-)
+_VALUE = rf"""[{_SPACE}]*+=[{_SPACE}]*+(?:"([^"]*+)(?:"|\Z)|'([^']*+)(?:'|\Z)|([^{_SPACE}>"'][^{_SPACE}>]*+)|(?=>)|\Z)
+    """
 _QUOTES = {2: '"', 3: "'", 4: ""}
 _VALUE_UNGROUPED = re.sub(r"\((?!\?)", "(?:", _VALUE)
 
@@ -77,13 +77,15 @@ class Attribute(NamedTuple):
 
 def tokens(document: str) -> Iterator[Token]:
     """The tags and text of the document in order. Comments, declarations and the content of raw text elements are left
-    out; the content of downlevel-hidden conditional comments comes between HIDDEN_START and HIDDEN_END."""
+    out; the content of downlevel-hidden conditional comments comes between HIDDEN_START and HIDDEN_END.
+    """
     return _tokens(document, 0, len(document))
 
 
 def attributes(document: str, token: Token) -> dict[str, Attribute]:
     """The attributes of a tag by name in ASCII lower case. Of several with one name the first counts (HTML Standard
-    13.2.5.33)."""
+    13.2.5.33).
+    """
     found: dict[str, Attribute] = {}
     for match in _ATTRIBUTE.finditer(document, token.attributes_start, token.attributes_end):
         name = ascii_lower(match[1])
@@ -161,7 +163,8 @@ def _is_self_closing(document: str, token: Token) -> bool:
 
 def _after_raw_text(document: str, token: Token, end: int) -> int | None:
     """Where markup goes on after a tag: behind it, or at the end tag of the raw text that it starts; None where
-    nothing ends it."""
+    nothing ends it.
+    """
     if token.kind is not Kind.START or token.namespace != "html":
         return token.end
     if token.name == "script":
@@ -176,7 +179,8 @@ def _after_raw_text(document: str, token: Token, end: int) -> int | None:
 
 def _script_end(document: str, position: int, end: int) -> int | None:
     """The end tag of a script: not one within `<!-- <script>` (HTML Standard 13.2.5.15 to 13.2.5.31, script data
-    escaped)."""
+    escaped).
+    """
     escaped = double = False
     while match := _SCRIPT_MARK.search(document, position, end):
         mark = match[0]

@@ -78,14 +78,15 @@ def instrument(
     None for others. `untouched_domains`: never followed, with their subdomains. `max_link_length`: in characters of the
     redirect. `max_length`: in characters of the result as JSON with ASCII escapes; links that do not fit are not
     followed. The result is longer where the body with pixel, images and attachments alone does not fit. `max_links`:
-    how many links are followed; a token numbers them in two bytes."""
+    how many links are followed; a token numbers them in two bytes.
+    """
     body = read(html)
     images, edits = _host_images(body.pictures, image_url, is_ours)
     edits.append(Edit(body.end_of_own_text, body.end_of_own_text, attachment_block(attachments)))
     edits.append(Edit(body.end, body.end, pixel(pixel_url)))
-    room = (
-        None if max_length is None else max_length - _json_length(html) - 2 - sum(_growth(html, edit) for edit in edits)
-    )
+    room = None
+    if max_length is not None:
+        room = max_length - _json_length(html) - 2 - sum(_growth(html, edit) for edit in edits)
     links: list[Link] = []
     followed = 0
     for anchor in body.anchors:
@@ -93,23 +94,29 @@ def instrument(
             anchor.href, anchor.text, marked=anchor.marked, is_ours=is_ours, untouched_domains=untouched_domains
         )
         if target is not None and followed == max_links:
-            reason = f"too many links: only the first {max_links} are followed"
-        elif target is not None:
+            target, reason = None, f"too many links: only the first {max_links} are followed"
+        if target is not None:
             url = link_url(followed, target)
             edit = _replacement(anchor.value, url)
-            if len(url) > max_link_length:
-                reason = f"address too long: its redirect would pass {max_link_length} characters"
-            elif room is not None and _growth(html, edit) > room:
-                reason = "mail too long: no room for another redirect"
-            else:
-                room = None if room is None else room - _growth(html, edit)
-                if url != anchor.href:
-                    edits.append(edit)
-                links.append(Link(followed, target, anchor.text, None))
-                followed += 1
-                continue
-        links.append(Link(None, anchor.href, anchor.text, reason))
+            growth = 0 if room is None else _growth(html, edit)
+            reason = _why_no_room(len(url), max_link_length, growth, room)
+        if target is None or reason is not None:
+            links.append(Link(None, anchor.href, anchor.text, reason))
+            continue
+        links.append(Link(followed, target, anchor.text, None))
+        followed += 1
+        room = None if room is None else room - growth
+        if url != anchor.href:
+            edits.append(edit)
     return Instrumented(apply(html, edits), tuple(links), tuple(images))
+
+
+def _why_no_room(length: int, max_length: int, growth: int, room: int | None) -> str | None:
+    if length > max_length:
+        return f"address too long: its redirect would pass {max_length} characters"
+    if room is not None and growth > room:
+        return "mail too long: no room for another redirect"
+    return None
 
 
 def pixel(url: str) -> str:
@@ -117,7 +124,8 @@ def pixel(url: str) -> str:
 
     Not hidden: clients leave out images with `display:none`, `hidden` or a size of 0. A block, so that it opens no line
     of its own; sizes `!important` because newsletters say `img{width:100%!important}` for small screens; the attributes
-    for Outlook, which reads no such style; an empty `alt`, so that nothing is read aloud."""
+    for Outlook, which reads no such style; an empty `alt`, so that nothing is read aloud.
+    """
     style = "display:block;width:1px!important;height:1px!important;border:0!important;margin:0!important;padding:0"
     return f'<img src="{escape(url)}" width="1" height="1" border="0" alt="" style="{style}">'
 
@@ -189,7 +197,8 @@ def _json_length(text: str) -> int:
 
 def _shown_name(name: str) -> str:
     """A file name as the recipient may see it: without control and direction characters, which can make `fdp.exe`
-    read `exe.pdf`."""
+    read `exe.pdf`.
+    """
     return (
         "".join(character for character in name if unicodedata.category(character) not in {"Cc", "Cf", "Cs"})
         or "attachment"
