@@ -22,7 +22,15 @@ def main() -> None:
     app = create_app(
         f"http://127.0.0.1:{port}", Path(os.environ.get("DATA_DIR") or ".local"), Path(contract) if contract else None
     )
-    uvicorn.run(app, host="127.0.0.1", port=int(port), access_log=False, log_level="warning", proxy_headers=False)
+    uvicorn.run(
+        app,
+        host="127.0.0.1",
+        port=int(port),
+        access_log=False,
+        log_level="warning",
+        proxy_headers=False,
+        timeout_graceful_shutdown=2,
+    )
 
 
 if __name__ == "__main__":

@@ -16,18 +16,21 @@ from local.microsoft365.store import is_on
 
 
 def authenticate(standin: StandIn, authorization: str) -> Tenant:
-    """Return the tenant of the caller's app-only bearer token; raise GraphError (401) when there is no valid one."""
+    """Return the tenant of the caller's app-only bearer token; raise GraphError (401, or 403 without a role)."""
     scheme, _, token = authorization.partition(" ")
     if scheme.casefold() != "bearer" or not token.strip():
         raise GraphError(401, "InvalidAuthenticationToken", "Access token is empty.")
     try:
-        return verify_graph_token(standin.signer, token.strip())
+        tenant, roles = verify_graph_token(standin.signer, token.strip())
     except jwt.ExpiredSignatureError:
         raise GraphError(
             401, "InvalidAuthenticationToken", "Lifetime validation failed, the token is expired."
         ) from None
     except jwt.InvalidTokenError as error:
         raise GraphError(401, "InvalidAuthenticationToken", f"Access token validation failure. {error}") from None
+    if not roles:
+        raise GraphError(403, "ErrorAccessDenied", "Access is denied. No administrator has consented to a permission.")
+    return tenant
 
 
 def tenant_of(request: Request) -> Tenant:

@@ -39,6 +39,7 @@ def create_app(base_url: str, data_dir: Path, contract: Path | None = None) -> A
         exception_handlers={GraphError: _refuse, HTTPException: _refuse_http},
         lifespan=_lifespan(standin),
     )
+    app.router.redirect_slashes = False
     app.state.standin = standin
     if contract is None:
         return Gateway(app, standin)

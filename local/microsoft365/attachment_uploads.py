@@ -43,6 +43,9 @@ async def create_session(request: Request) -> Response:
             "Attachment size must be greater than the minimum size.",
             "ErrorAttachmentSizeShouldNotBeLessThanMinimumSize",
         )
+    for key, kind in {"contentType": str, "isInline": bool, "contentId": str}.items():
+        if not isinstance(item.get(key), kind | None):
+            raise bad_request(f"'{key}' of 'AttachmentItem' has the wrong type.", "RequestBodyRead")
     message = find(standin.db, owner.address, request.path_params["message"])
     if not message.is_draft:
         raise bad_request("Attachments are added only while the message is a draft.", "ErrorInvalidOperation")

@@ -24,7 +24,11 @@ def running(data_dir: Path, contract: Path | None = None, port: int = 0) -> Iter
     listener.bind(("127.0.0.1", port))
     base_url = f"http://127.0.0.1:{listener.getsockname()[1]}"
     config = uvicorn.Config(
-        create_app(base_url, data_dir, contract), access_log=False, log_level="warning", proxy_headers=False
+        create_app(base_url, data_dir, contract),
+        access_log=False,
+        log_level="warning",
+        proxy_headers=False,
+        timeout_graceful_shutdown=2,
     )
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)

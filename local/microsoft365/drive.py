@@ -112,7 +112,7 @@ async def create_session(request: Request) -> Response:
     if not isinstance(item, dict):
         raise bad_request("'item' must be an object.", "invalidRequest")
     size = item.get("fileSize", body.get("fileSize"))
-    if size is not None and (isinstance(size, bool) or not isinstance(size, int) or size < 0):
+    if size is not None and (isinstance(size, bool) or not isinstance(size, int) or not 0 <= size < 2**50):
         raise bad_request("'fileSize' must be a number of bytes.", "invalidRequest")
     conflict = _conflict(item.get("@microsoft.graph.conflictBehavior", "replace"))
     target = {"owner": owner.address, **_upload_target(request, conflict)}

@@ -7,6 +7,7 @@ checked, because this issuer is trusted by nothing but a local run.
 import base64
 import hashlib
 import os
+import re
 import secrets
 from dataclasses import dataclass
 from pathlib import Path
@@ -163,13 +164,13 @@ def grant(signer: Signer, base_url: str, tenant_name: str, form: dict[str, str])
     return {"token_type": "Bearer", "expires_in": lifetime, "ext_expires_in": lifetime, "access_token": token}
 
 
-def verify_graph_token(signer: Signer, token: str) -> Tenant:
-    """Return the tenant of a valid app-only token for Graph; raise jwt.InvalidTokenError otherwise."""
+def verify_graph_token(signer: Signer, token: str) -> tuple[Tenant, list[str]]:
+    """Return the tenant and app roles of a valid app-only token for Graph; raise jwt.InvalidTokenError otherwise."""
     claims = jwt.decode(token, signer.key.public_key(), algorithms=["RS256"], audience=GRAPH_AUDIENCE)
     tenant = find_tenant(str(claims.get("tid")))
     if tenant is None or claims.get("idtyp") != "app":
         raise jwt.InvalidTokenError("an app-only token of a known tenant is needed")
-    return tenant
+    return tenant, list(claims.get("roles", []))
 
 
 def application_of(token: str) -> str:
@@ -219,10 +220,11 @@ def _user(tenant_name: str, username: str) -> tuple[Tenant, Person]:
 
 
 def _lifetime(text: str | None) -> int:
-    try:
-        return LIFETIME if text is None or text == "" else int(text)
-    except ValueError:
-        raise TokenError("invalid_request", 90014, f"'expires_in' must be whole seconds, not '{text}'.") from None
+    if not text:
+        return LIFETIME
+    if re.fullmatch(r"-?[0-9]{1,9}", text) is None:
+        raise TokenError("invalid_request", 90014, f"'expires_in' must be whole seconds, not '{text}'.")
+    return int(text)
 
 
 def _application_claims(tenant: Tenant, client: str, audience: str) -> dict[str, Any]:

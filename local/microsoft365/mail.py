@@ -43,7 +43,7 @@ from local.microsoft365.messages import (
     save,
     search,
 )
-from local.microsoft365.mime import as_mime
+from local.microsoft365.mime import as_mime, media_type
 from local.microsoft365.notifications import publish
 from local.microsoft365.queries import Query, expanded_properties, link, parse_query
 from local.microsoft365.replies import json_reply
@@ -219,7 +219,7 @@ async def get_attachment_content(request: Request) -> Response:
     db = standin_of(request).db
     mailbox_of(request)
     attachment = find_attachment(db, _message_of(request), request.path_params["attachment"])
-    return Response(content_of(db, attachment), media_type=attachment.content_type or "application/octet-stream")
+    return Response(content_of(db, attachment), media_type=media_type(attachment.content_type))
 
 
 async def delete_attachment(request: Request) -> Response:
@@ -342,7 +342,7 @@ def _folder_json(db: sqlite3.Connection, owner: Person, name: str) -> dict[str, 
 
 
 def _token(text: str) -> int:
-    if not text.isascii() or not text.isdigit():
+    if not text.isascii() or not text.isdigit() or len(text) > 15:
         raise GraphError(
             410, "SyncStateNotFound", "The sync state generation is not found; start again without a token."
         )

@@ -17,6 +17,6 @@ def stamp(moment: float) -> str:
 def parse(text: str) -> float:
     """Read an ISO 8601 time with an offset or `Z`; raise ValueError for anything else."""
     moment = datetime.fromisoformat(text)
-    if moment.tzinfo is None:
-        raise ValueError(f"{text!r} has no offset from UTC")
+    if moment.tzinfo is None or not 1970 < moment.year < 9999:
+        raise ValueError(f"{text!r} has no offset from UTC, or lies outside the years 1971 to 9998")
     return moment.timestamp()

@@ -18,6 +18,7 @@ from local.microsoft365.delivery import is_address
 from local.microsoft365.errors import GraphError
 from local.microsoft365.message_json import as_html, preview
 from local.microsoft365.messages import Attachment, Message, arrived, attachments_of, content_of, find, find_attachment
+from local.microsoft365.mime import media_type
 from local.microsoft365.notifications import publish
 from local.microsoft365.sharing import file_headers
 from local.microsoft365.standin import standin_of
@@ -98,9 +99,7 @@ async def show_attachment(request: Request) -> Response:
     attachment = find_attachment(db, message, request.path_params["attachment"])
     kind = attachment.content_type or "application/octet-stream"
     headers = file_headers(attachment.name, inline=kind.startswith("image/") and attachment.is_inline)
-    return Response(
-        content_of(db, attachment), 200, headers, kind if _is_media_type(kind) else "application/octet-stream"
-    )
+    return Response(content_of(db, attachment), 200, headers, media_type(kind))
 
 
 async def answer_mail(request: Request) -> Response:
@@ -232,7 +231,3 @@ def _when(moment: float) -> str:
 
 def _size(count: int) -> str:
     return f"{count / 1_048_576:.1f} MB" if count >= 1_048_576 else f"{max(1, round(count / 1024))} KB"
-
-
-def _is_media_type(kind: str) -> bool:
-    return re.fullmatch(r"[\w.+-]+/[\w.+-]+(;.*)?", kind, re.ASCII) is not None and kind.isprintable()
