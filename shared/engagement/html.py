@@ -16,8 +16,9 @@ _SPACE = r"\t\n\f\r "
 # One attribute without its value, then what its value may be. A quote that nothing closes runs to the end, so that the
 # tag as a whole does not match: the end of the file within a tag discards the tag.
 _NAME = rf"[^{_SPACE}/>][^{_SPACE}/>=]*+"
-_VALUE = rf"""[{_SPACE}]*+=[{_SPACE}]*+(?:"([^"]*+)(?:"|\Z)|'([^']*+)(?:'|\Z)|([^{_SPACE}>"'][^{_SPACE}>]*+)|(?=>)|\Z)
-    """
+_VALUE = (
+    rf"""[{_SPACE}]*+=[{_SPACE}]*+(?:"([^"]*+)(?:"|\Z)|'([^']*+)(?:'|\Z)|([^{_SPACE}>"'][^{_SPACE}>]*+)|(?=>)|\Z)"""
+)
 _QUOTES = {2: '"', 3: "'", 4: ""}
 _VALUE_UNGROUPED = re.sub(r"\((?!\?)", "(?:", _VALUE)
 
