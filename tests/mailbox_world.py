@@ -89,6 +89,7 @@ async def new_world(standin: str) -> AsyncIterator["World"]:
         for person in TENANT.people:
             await world.call("PUT", f"/local/mailboxes/{person.address}", {"enabled": True})
             await records.delete(organization, mailboxes.TABLE, person.id)
+            await world.empty_mailbox(person)
         for subscription in await world.subscriptions():
             await world.call("DELETE", f"/v1.0/subscriptions/{subscription['id']}")
         world.waiting()
@@ -257,6 +258,13 @@ class World:
         row = await records.get(self.organization, mailboxes.TABLE, person.id)
         assert row is not None
         return row
+
+    async def empty_mailbox(self, person: Person) -> None:
+        """Delete every message of a mailbox: into Deleted Items, and from there."""
+        messages = f"/v1.0/users/{person.id}/messages"
+        while found := (await self.call("GET", f"{messages}?$top=500&$select=id"))["value"]:
+            for message in found:
+                await self.call("DELETE", f"{messages}/{message['id']}")
 
     async def through(self) -> datetime:
         """Return the watermark of the seller's mailbox."""

@@ -26,9 +26,10 @@ from shared.storage.tables import Entity
 TABLE = "mailbox"
 OVERLAP = timedelta(minutes=5)
 """How far before the last catch-up the next begins: clocks differ, and a message may show up after its time."""
-MAX_PAGES = 20
-"""Pages of one mailbox in one run; the rest follows a minute later."""
 MAX_ATTEMPTS = 12
+"""How often a message that fails is tried: for some six hours, at growing intervals."""
+MAILBOX_SECONDS = 50.0
+"""How long one mailbox may take of a run, so that none keeps the next run waiting; a backlog goes on in the next."""
 
 _PARALLEL = 8
 _RETRY = timedelta(minutes=5)
@@ -108,15 +109,13 @@ async def catch_up(organization: Organization, row: Entity, now: datetime) -> No
     `GraphError` where the mailbox cannot be read, and the watermark stays.
     """
     since = parse_iso(row["_through"]) - OVERLAP
-    through, pages = now, 0
     async for page in graph.received_since(organization.tenant, row["RowKey"], since):
-        pages += 1
         for message in page:
             await _take_or_hand_over(organization, row, message, now)
-        if pages == MAX_PAGES and page:
-            through = min(now, page[-1].received + OVERLAP)
-            break
-    await _note(organization, row, {"_through": _iso(through), "_failures": 0, "_failure": "", "_after": ""})
+        if len(page) == graph.PAGE_SIZE:
+            # A backlog goes on exactly where it stopped: no overlap, which might never let a busy mailbox get further.
+            await _note(organization, row, {"_through": _iso(page[-1].received + OVERLAP)})
+    await _note(organization, row, {"_through": _iso(now), "_failures": 0, "_failure": "", "_after": ""})
 
 
 async def _see_to(organization: Organization, row: Entity, work: Mapping[str, str], now: datetime) -> None:
@@ -238,15 +237,19 @@ async def _for_each_mailbox(act: Callable[[Organization, Entity], Awaitable[None
     async def one(organization: Organization, row: Entity) -> None:
         async with gate:
             try:
-                await act(organization, row)
+                async with asyncio.timeout(MAILBOX_SECONDS):
+                    await act(organization, row)
             except Exception as error:  # noqa: BLE001 - whatever is wrong with one mailbox, the others are served
                 _log_failure(error, "mailbox %s of %s is tried again in a minute: %s", row["RowKey"], organization.name)
 
     async with asyncio.TaskGroup() as group:
         for organization in await list_organizations():
-            async for page in records.query(organization, TABLE):
-                for row in page:
-                    group.create_task(one(organization, row))
+            try:
+                async for page in records.query(organization, TABLE):
+                    for row in page:
+                        group.create_task(one(organization, row))
+            except StorageError as error:
+                _log.warning("the mailboxes of %s are tried again in a minute: %s", organization.name, error)
 
 
 async def _note(organization: Organization, row: Entity, columns: dict[str, Any]) -> None:
@@ -258,7 +261,7 @@ async def _note(organization: Organization, row: Entity, columns: dict[str, Any]
 
 def _log_failure(error: Exception, text: str, *names: str) -> None:
     """Log what may pass by itself in a line, and what nobody expected with its traceback."""
-    expected = isinstance(error, GraphError | StorageError)
+    expected = isinstance(error, GraphError | StorageError | TimeoutError)
     _log.log(logging.WARNING if expected else logging.ERROR, text, *names, error, exc_info=not expected)
 
 

@@ -155,6 +155,38 @@ async def test_a_mailbox_that_is_gone_is_tried_seldom_and_delays_no_other(world)
     assert (await world.mailbox(MANAGER))["_failures"] == 0
 
 
+async def test_a_mailbox_that_hangs_keeps_neither_the_others_nor_the_next_run_waiting(world, monkeypatch):
+    hanging, present = await world.send(seller=MANAGER), await world.send()
+    await world.work_off()
+    await world.reply(hanging)
+    await world.reply(present)
+    before = (await world.mailbox(MANAGER))["_through"]
+    monkeypatch.setattr(mailboxes, "MAILBOX_SECONDS", 2.0)
+    await world.break_calls(f"GET /users/{MANAGER.id}/messages", 503, count=1, delay=30)
+    started = asyncio.get_running_loop().time()
+    await world.catch_up(datetime.now(UTC) + timedelta(seconds=2))
+    assert asyncio.get_running_loop().time() - started < 20
+    assert len(await world.replies(present)) == 1
+    assert (await world.mailbox(MANAGER))["_through"] == before
+    await world.call("DELETE", "/local/faults")
+    await world.catch_up()
+    assert len(await world.replies(hanging)) == 1
+
+
+async def test_a_long_backlog_goes_on_where_it_was_interrupted(world):
+    email_id = await world.send()
+    await world.work_off()
+    await records.merge(world.organization, mailboxes.TABLE, SELLER.id, {"_through": "2026-01-01T00:00:00Z"})
+    for number in range(60):
+        await world.reply(email_id, str(number))
+    await world.break_calls("GET /users/*/messages?*skip", 503, count=1)
+    await world.catch_up()
+    assert 0 < (await world.email(email_id)).email["replycount"] <= 50
+    assert await world.through() > datetime.now(UTC) - timedelta(hours=1)
+    await world.catch_up()
+    assert (await world.email(email_id)).email["replycount"] == 60
+
+
 async def calls(world: World) -> list[str]:
     """Return the paths that Graph was asked for."""
     return [call["path"] for call in (await world.call("GET", "/local/requests"))["value"]]
@@ -171,7 +203,7 @@ async def test_without_notifications_replies_are_found_all_the_same_and_the_log_
     assert len(await world.replies(email_id)) == 1
     assert await world.subscriptions() == []
     assert "Check that BASE_URL is an https address that Microsoft 365 reaches" in caplog.text
-    assert "@" not in caplog.text.replace("client_session: <aiohttp", "")
+    assert "@" not in caplog.text
 
 
 async def test_a_subscription_that_could_not_be_made_is_made_later(world):
