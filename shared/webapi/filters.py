@@ -81,8 +81,6 @@ def parse_filter(text: str, table: Table, aliases: Mapping[str, str] | None = No
     if len(text) > MAX_LENGTH:
         raise bad_query(f"The $filter has {len(text):,} characters; at most {MAX_LENGTH:,} are allowed.")
     text = _QUOTED_GUID.sub(r"\1", substitute_aliases(text, aliases or {})).strip()
-    if _depth(text) > MAX_NESTING:
-        raise bad_query(f"The $filter is nested deeper than {MAX_NESTING} levels.")
     try:
         tree = ODataParser().parse(ODataLexer().tokenize(text))
     except (ODataException, ValueError) as error:
@@ -90,11 +88,8 @@ def parse_filter(text: str, table: Table, aliases: Mapping[str, str] | None = No
     if tree is None:
         raise bad_query("The $filter is empty.")
     compiler = _Compiler(table)
-    try:
-        keeps = compiler.predicate(tree)
-        pushed = tuple(filter(None, (compiler.condition(node) for node in _chain(tree, ast.And))))
-    except RecursionError:
-        raise bad_query("The $filter is nested too deeply.") from None
+    keeps = compiler.predicate(tree)
+    pushed = tuple(filter(None, (compiler.condition(node) for node in _chain(tree, ast.And))))
     return Filter(keeps, pushed, frozenset(compiler.columns))
 
 
@@ -123,15 +118,17 @@ class _Compiler:
         self.table = table
         self.columns: set[str] = set()
 
-    def predicate(self, node: Any) -> Predicate:
+    def predicate(self, node: Any, depth: int = 0) -> Predicate:
+        if depth > MAX_NESTING:
+            raise bad_query(f"The $filter is nested deeper than {MAX_NESTING} levels.")
         if isinstance(node, ast.BoolOp):
             kind = type(node.op)
-            parts = [self.predicate(part) for part in _chain(node, kind)]
+            parts = [self.predicate(part, depth + 1) for part in _chain(node, kind)]
             if kind is ast.And:
                 return lambda row: all(part(row) for part in parts)
             return lambda row: any(part(row) for part in parts)
         if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.Not):
-            inner = self.predicate(node.operand)
+            inner = self.predicate(node.operand, depth + 1)
             return lambda row: not inner(row)
         if isinstance(node, ast.Compare):
             return self._comparison(node)
@@ -199,9 +196,11 @@ class _Compiler:
         name = node.func.name
         if len(node.args) != 2 or not isinstance(node.args[1], ast.String):
             raise bad_query(f"{name} in $filter takes a column and a text, such as {name}(subject,'offer').")
-        operand = self._operand(node.args[0])
-        if operand.type not in TEXTS:
-            raise bad_query(f"{name} in $filter needs a text column, not {_describe(node.args[0])}.")
+        inner = node.args[0]
+        nested = isinstance(inner, ast.Call) and _name(inner.func) not in _FOLDS
+        operand = None if nested else self._operand(inner)
+        if operand is None or operand.type not in TEXTS:
+            raise bad_query(f"{name} in $filter needs a text column, not {_describe(inner)}.")
         pattern, get = _PATTERNS[name].format(node.args[1].val.casefold()), operand.get
 
         def found(row: Row) -> bool:
@@ -216,7 +215,7 @@ class _Compiler:
             return _Operand(lambda row: sortable(column, row.get(column.name)), column, type=column.type)
         if isinstance(node, ast.Call):
             name = _name(node.func)
-            if name in _FOLDS and len(node.args) == 1:
+            if name in _FOLDS and len(node.args) == 1 and isinstance(node.args[0], ast.Identifier):
                 # Comparison ignores case anyway.
                 operand = self._operand(node.args[0])
                 if operand.type in TEXTS:
@@ -287,14 +286,6 @@ def _family(type: Type | None) -> str:
     if type in GUIDS:
         return "guid"
     return "number" if type in NUMBERS else str(type)
-
-
-def _depth(text: str) -> int:
-    depth = deepest = 0
-    for character in re.sub(r"'(?:[^']|'')*'", "", text):
-        depth += (character == "(") - (character == ")")
-        deepest = max(deepest, depth)
-    return deepest + len(re.findall(r"\bnot\b", text)) // 2
 
 
 def _name(node: ast.Identifier) -> str:

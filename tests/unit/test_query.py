@@ -125,8 +125,11 @@ def test_what_cannot_be_decided_is_refused_and_named(text: str, culprit: str) ->
 
 
 def test_deep_nesting_and_length_are_refused_not_crashed_on() -> None:
-    assert "deep" in refusal("(" * 5000 + "opencount eq 1" + ")" * 5000)
+    assert "deep" in refusal("not (" * 3000 + "isemailfollowed" + ")" * 3000)
     assert "deep" in refusal("not " * 3000 + "isemailfollowed")
+    assert keeps("(" * 3000 + "opencount eq 1" + ")" * 3000, row(opencount=1))
+    assert "tolower" in refusal("tolower(" * 3000 + "subject" + ")" * 3000 + " eq 'x'")
+    assert "contains" in refusal("contains(" * 2000 + "subject" + ",'x')" * 2000)
     assert "characters" in refusal("subject eq '" + "x" * 40_000 + "'")
 
 
