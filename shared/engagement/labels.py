@@ -226,10 +226,14 @@ def _person(o: Observation) -> str:
     return f"{_DISPLAYED[o.kind]} in {o.device}" if o.device else _DISPLAYED[o.kind]
 
 
+_HASTE = ("came soon after sending", "clicked the moment it opened")
+"""Speed alone makes nobody a machine , nor an alert late."""
+
+
 def _settled(o: Observation, found: Sequence[Evidence]) -> bool:
     """Return whether a person's hit rests on more than thin evidence: a known display proxy, a mail program, or a
     browser with nothing against it but the hour."""
     if o.agent_class in agents.DISPLAY_PROXIES or o.network_class == "exchange-online":
         return True
-    against = _points([e for e in found if e.reason != "came soon after sending"])
+    against = _points([e for e in found if e.reason not in _HASTE])
     return against < 40 and o.agent_class in ("mail-client", "apple-mail", "browser", "webview")

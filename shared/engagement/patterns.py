@@ -102,8 +102,8 @@ def _bursts(email: Email, hits: Sequence[Observation], group: Sequence[int], *, 
 
 
 def _is_all(email: Email, targets: Collection[tuple[Kind, int]]) -> bool:
-    links = sum(1 for kind, _ in targets if kind is Kind.LINK)
-    return links >= max(2, email.links) or len(targets) >= email.links + email.attachments
+    """Whether these are all the links, two at least: one link and one file at once may be an impatient person."""
+    return sum(1 for kind, _ in targets if kind is Kind.LINK) >= max(2, email.links)
 
 
 def _sweep(email: Email, hits: Sequence[Observation], positions: Sequence[int]) -> Sweep:
@@ -186,15 +186,19 @@ def changes_agents(email: Email, hits: Sequence[Observation]) -> Found:
 
 def clicks_at_once(_email: Email, hits: Sequence[Observation]) -> Found:
     """A click within half a second of the pixel by one source; seconds apart would be a person (Warmbly 412)."""
+    evidence = Evidence(40, "clicked the moment it opened")
     opened: dict[tuple[str, str], int] = {}
+    told: set[int] = set()
     for i, o in enumerate(hits):
         if o.kind is Kind.OPEN:
             opened[o.source, o.agent] = i
         elif o.kind in CLICKS:
             before = opened.get((o.source, o.agent))
             if before is not None and o.at - hits[before].at <= 500:
-                evidence = Evidence(40, "clicked the moment it opened")
-                yield from ((before, evidence), (i, evidence))
+                yield i, evidence
+                if before not in told:
+                    told.add(before)
+                    yield before, evidence
 
 
 def checks_first(_email: Email, hits: Sequence[Observation]) -> Found:
