@@ -1,6 +1,5 @@
 """What a client sends to be written: JSON, checked against the schema, as the values that are stored."""
 
-import base64
 import binascii
 import json
 import re
@@ -188,6 +187,11 @@ def parse_attachment(row: Payload) -> Attachment:
 def decode_body(body: str) -> bytes:
     """Return the bytes of an attachment's ``body``, base64 (RFC 4648; line breaks as MIME puts them are let pass)."""
     try:
-        return base64.b64decode("".join(body.split()), validate=True)
-    except (binascii.Error, ValueError):
+        # Removing spaces takes longer than decoding: only where they may be what is wrong.
+        return binascii.a2b_base64(body, strict_mode=True) if " " not in body and "\n" not in body else _unfolded(body)
+    except ValueError:
         raise bad_payload("Cannot convert the value of 'body' to the expected type Edm.Binary: not base64.") from None
+
+
+def _unfolded(body: str) -> bytes:
+    return binascii.a2b_base64("".join(body.split()), strict_mode=True)

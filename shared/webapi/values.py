@@ -130,17 +130,15 @@ def from_stored(table: Table, entity: Mapping[str, Any]) -> dict[str, Any]:
     holds the lazy column, come along.
     """
     row: dict[str, Any] = {}
-    for column in table.columns:
-        if column.lazy:
-            continue
-        value = entity.get(column.name)
+    for name, default, is_time, is_typed in table.plan:
+        value = entity.get(name)
         if value is None or value == "":
-            value = column.default
-        elif column.type is Type.DATETIME:
+            value = default
+        elif is_time:
             value = _to_seconds(value)
-        row[column.name] = value
-        if len(column.targets) > 1 and value is not None:
-            row[f"{column.name}_type"] = entity.get(f"{column.name}_type") or None
+        row[name] = value
+        if is_typed and value is not None:
+            row[f"{name}_type"] = entity.get(f"{name}_type") or None
     if table.kept == "record":
         row[table.id] = entity["RowKey"]
     elif table.kept == "email":

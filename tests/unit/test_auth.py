@@ -4,15 +4,17 @@ import base64
 import json
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import jwt
 import pytest
+import pytest_asyncio
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from shared.settings import settings
+from shared.storage.account import close_session
 from shared.storage.organizations import Organization
 from shared.webapi import auth
 from shared.webapi.errors import Failure
@@ -23,10 +25,11 @@ TENANT, OTHER_TENANT, USER = (f"0b1d0b6e-0000-4000-8000-00000000000{number}" for
 ORGANIZATION = Organization("contoso", str(uuid.uuid4()), TENANT)
 
 
-@pytest.fixture(scope="module")
-def serving() -> Iterator[Issuer]:
+@pytest_asyncio.fixture(scope="module")
+async def serving() -> AsyncIterator[Issuer]:
     with issuing() as issuer:
         yield issuer
+    await close_session()
 
 
 @pytest.fixture
