@@ -15,8 +15,7 @@ from local.microsoft365 import attachment_uploads, control, drive, mail, sharing
 from local.microsoft365.attachment_uploads import finish_attachment
 from local.microsoft365.drive import finish_drive_item
 from local.microsoft365.errors import GraphError, error_body
-from local.microsoft365.gateway import Gateway
-from local.microsoft365.ids import new_guid
+from local.microsoft365.gateway import Gateway, request_id
 from local.microsoft365.issuer import load_signer
 from local.microsoft365.replies import json_reply
 from local.microsoft365.standin import StandIn
@@ -177,10 +176,10 @@ def _lifespan(standin: StandIn) -> Lifespan[Starlette]:
     return lifespan
 
 
-async def _refuse(_: Request, error: Exception) -> Response:
+async def _refuse(request: Request, error: Exception) -> Response:
     if not isinstance(error, GraphError):
         raise error
-    return json_reply(error_body(error.code, error.message, new_guid()), error.status, error.headers)
+    return json_reply(error_body(error.code, error.message, request_id(request.scope)), error.status, error.headers)
 
 
 async def _refuse_http(request: Request, error: Exception) -> Response:
@@ -189,6 +188,8 @@ async def _refuse_http(request: Request, error: Exception) -> Response:
     wanted = f"{request.method} {request.url.path}"
     codes = {404: "ResourceNotFound", 405: "Request_BadRequest"}
     body = error_body(
-        codes.get(error.status_code, "BadRequest"), f"{error.detail}: {wanted} is not answered here.", new_guid()
+        codes.get(error.status_code, "BadRequest"),
+        f"{error.detail}: {wanted} is not answered here.",
+        request_id(request.scope),
     )
     return json_reply(body, error.status_code, dict(error.headers or {}))

@@ -4,6 +4,7 @@ Responses must always keep to the contract; a request must where it was accepted
 Needs `openapi-core`, which only the development tools bring.
 """
 
+import functools
 import re
 from collections.abc import Iterable
 from pathlib import Path
@@ -59,7 +60,7 @@ class Contract:
     def __init__(self, app: ASGIApp, standin: StandIn, contract: Path) -> None:
         self.app = app
         self.standin = standin
-        self.openapi = OpenAPI.from_file_path(str(contract))
+        self.openapi = _load(contract)
         standin.check_notification = _notification_check(contract)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -124,6 +125,12 @@ def explain(error: Exception) -> str:
 def _shorten(error: Any) -> str:
     place = "/".join(str(part) for part in error.absolute_path)
     return f"at '{place}': {error.message[:300]}"
+
+
+@functools.cache
+def _load(contract: Path) -> OpenAPI:
+    # Reading the slice takes seconds, and tests start many stand-ins.
+    return OpenAPI.from_file_path(str(contract))
 
 
 def _notification_check(contract: Path) -> Any:

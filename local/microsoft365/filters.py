@@ -154,7 +154,7 @@ def _any(reader: _Reader) -> str:
     reader.expect(")")
     reader.properties.append("singleValueExtendedProperties")
     # `inner` is made of column names and placeholders only.
-    return f"EXISTS (SELECT 1 FROM properties p WHERE p.message = m.id AND {inner})"  # noqa: S608
+    return f"m.id IN (SELECT p.message FROM properties p WHERE {inner})"  # noqa: S608
 
 
 def _comparison(reader: _Reader, name: str, lambda_name: str | None) -> str:

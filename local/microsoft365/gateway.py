@@ -68,7 +68,7 @@ class Gateway:
                 scope.setdefault("state", {})["tenant"] = tenant
             receive = _limited(receive, headers, _limit(scope))
         except GraphError as error:
-            await _answer(send, error, _request_id(scope))
+            await _answer(send, error, request_id(scope))
             return
         await self.app(scope, receive, send)
 
@@ -79,7 +79,7 @@ class Gateway:
             return
         retry = {} if fault.retry_after is None else {"Retry-After": str(fault.retry_after)}
         message = f"The stand-in was told to answer {fault.status} here."
-        await _answer(send, GraphError(fault.status, fault.code, message, retry), _request_id(scope))
+        await _answer(send, GraphError(fault.status, fault.code, message, retry), request_id(scope))
 
 
 def _foreign(standin: StandIn, scope: Scope) -> GraphError | None:
@@ -133,10 +133,10 @@ def _noting(standin: StandIn, scope: Scope, send: Send) -> Send:
     async def noting(message: Message) -> None:
         if message["type"] == "http.response.start":
             standin.calls.append(Call(scope["method"], _target(scope), message["status"]))
-            request_id = _request_id(scope)
+            call_id = request_id(scope)
             headers = MutableHeaders(scope=message)
-            headers["request-id"] = request_id
-            headers["client-request-id"] = Headers(scope=scope).get("client-request-id", request_id)
+            headers["request-id"] = call_id
+            headers["client-request-id"] = Headers(scope=scope).get("client-request-id", call_id)
         await send(message)
 
     return noting
@@ -146,7 +146,8 @@ async def _nowhere(_: Message) -> None:
     """Lose an answer."""
 
 
-def _request_id(scope: Scope) -> str:
+def request_id(scope: Scope) -> str:
+    """Return the id of a call, the same wherever it is asked for."""
     return str(scope.setdefault("state", {}).setdefault("request_id", new_guid()))
 
 
@@ -186,8 +187,8 @@ def _cut(receive: Receive) -> None:
     transport.abort()
 
 
-async def _answer(send: Callable[[Message], Awaitable[None]], error: GraphError, request_id: str) -> None:
-    body = orjson.dumps(error_body(error.code, error.message, request_id))
+async def _answer(send: Callable[[Message], Awaitable[None]], error: GraphError, call_id: str) -> None:
+    body = orjson.dumps(error_body(error.code, error.message, call_id))
     headers = {"Content-Type": "application/json", "Content-Length": str(len(body)), **error.headers}
     raw = [(name.lower().encode(), value.encode()) for name, value in headers.items()]
     await send({"type": "http.response.start", "status": error.status, "headers": raw})

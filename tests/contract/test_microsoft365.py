@@ -328,9 +328,11 @@ class TestTokenCommand:
 
 class TestAccess:
     def test_graph_needs_a_token(self, anyone: httpx.Client) -> None:
-        answer = anyone.get(USER)
-        assert error_code(answer) == (401, "InvalidAuthenticationToken")
-        assert answer.headers["request-id"] == answer.json()["error"]["innerError"]["request-id"]
+        assert error_code(anyone.get(USER)) == (401, "InvalidAuthenticationToken")
+
+    def test_an_error_names_the_request(self, anyone: httpx.Client, graph: httpx.Client) -> None:
+        for answer in (anyone.get(USER), graph.get(f"{USER}/messages/none"), graph.get(f"{USER}/contacts")):
+            assert answer.headers["request-id"] == answer.json()["error"]["innerError"]["request-id"]
 
     @pytest.mark.parametrize("scope", [f"{WEB_API_AUDIENCE}/.default", "https://graph.microsoft.com/.default"])
     def test_a_users_token_is_not_enough(self, anyone: httpx.Client, scope: str) -> None:
