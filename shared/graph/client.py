@@ -42,7 +42,23 @@ _MODULES = (
     "kiota_authentication_azure.azure_identity_authentication_provider",
     "msgraph.graph_request_adapter",
     "msgraph.graph_service_client",
+    *(
+        f"msgraph.generated.{module}_request_builder"
+        for module in (
+            "users.item.user_item",
+            "users.item.messages.messages",
+            "users.item.messages.item.message_item",
+            "users.item.messages.item.send.send",
+            "users.item.messages.item.attachments.attachments",
+            "users.item.messages.item.attachments.create_upload_session.create_upload_session",
+            "users.item.mail_folders.item.messages.messages",
+            "drives.item.items.item.content.content",
+            "drives.item.items.item.create_link.create_link",
+            "drives.item.items.item.create_upload_session.create_upload_session",
+        )
+    ),
 )
+"""The SDK imports the rest of itself where it is used: these are the calls that we make."""
 _MODELS = {
     "message": "Message",
     "message_collection_response": "MessageCollectionResponse",
@@ -89,11 +105,10 @@ async def graph_client(tenant: str) -> "GraphServiceClient":
     """
     key = (asyncio.get_running_loop(), tenant)
     if key not in _clients:
-        await asyncio.to_thread(_load)
-    if key not in _clients:
         for stale in [other for other in _clients if other[0].is_closed()]:
             del _clients[stale]
-        _clients[key] = _connect(tenant)
+        # Reading the certificates alone takes a tenth of a second.
+        _clients.setdefault(key, await asyncio.to_thread(_connect, tenant))
     client: GraphServiceClient = _clients[key][0]
     return client
 
@@ -119,7 +134,10 @@ async def ask[T](call: Awaitable[T], timeout: float = CALL_TIMEOUT) -> T:
     except APIError as error:
         raise _translated(error) from None
     except ClientAuthenticationError as error:
-        raise Rejected(401, "InvalidClientCredentials", str(error.message)) from None
+        # Of the credential, before Graph was called: refused by Entra ID, or the identity endpoint is not there (yet).
+        if error.status_code in (400, 401, 403):
+            raise Rejected(401, "InvalidClientCredentials", str(error.message)) from None
+        raise Unreachable(error.status_code or 0, type(error).__name__) from None
     except (httpx.HTTPError, httpx.InvalidURL, aiohttp.ClientError, AzureError, TimeoutError, OSError) as error:
         raise Unreachable(0, type(error).__name__) from None
     except json.JSONDecodeError:
@@ -158,6 +176,7 @@ def _translated(error: Any) -> GraphError:
 
 
 def _connect(tenant: str) -> tuple[Any, Any, Any]:
+    _load()
     import httpx
     from kiota_abstractions.request_option import RequestOption
     from kiota_authentication_azure.azure_identity_authentication_provider import AzureIdentityAuthenticationProvider

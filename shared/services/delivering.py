@@ -101,9 +101,7 @@ async def _carry_out_or_explain(claim: Claim) -> timedelta | None:
     """Carry out, or release the claim where that can be done later, or end as Failed where it never can."""
     try:
         return await _carry_out(claim)
-    except Throttled as error:
-        return await release(claim, timedelta(seconds=error.retry_after))
-    except Unreachable as error:
+    except (Throttled, Unreachable) as error:
         return await _wait(claim, error)
     except Rejected as error:
         sender = claim.email.get("sender", "The sender")
@@ -277,13 +275,15 @@ async def _fail(claim: Claim, reason: str) -> None:
     await _forget_body(claim, body)
 
 
-async def _wait(claim: Claim, error: Unreachable) -> timedelta | None:
-    now, since = claim.clock(), parse_iso(claim.email["_since"])
-    if now - since > GIVE_UP:
+async def _wait(claim: Claim, error: Throttled | Unreachable) -> timedelta | None:
+    """Let go for as long as Microsoft 365 asks, or a little longer each time; after a day, give up."""
+    if claim.clock() - parse_iso(claim.email["_since"]) > GIVE_UP:
         await _fail(claim, UNCERTAIN if claim.email.get("_intent") else UNREACHABLE)
         return None
-    failures = int(claim.email.get("_failures") or 0)
     _log.warning("delivery of %s of %s waits for Microsoft 365: %s", claim.id, claim.organization.name, error)
+    if isinstance(error, Throttled):
+        return await release(claim, timedelta(seconds=max(1.0, error.retry_after)))
+    failures = int(claim.email.get("_failures") or 0)
     return await release(claim, min(DOUBT * 2**failures, LONGEST_WAIT), {"_failures": min(failures + 1, 10)})
 
 
