@@ -1,21 +1,25 @@
 """Files on a draft: attaching, changing, following and taking them off."""
 
+import logging
 import re
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
 from shared.services.caller import Caller
-from shared.services.drafts import decide, delete_blobs, read_open, stamp
+from shared.services.drafts import decide, delete_blobs, is_undone, read_open, stamp
 from shared.services.errors import Missing, Refused
 from shared.services.versions import demand_version
 from shared.storage import blobs, emails, records
+from shared.storage.account import StorageError
 from shared.storage.organizations import Organization
 from shared.storage.tables import Entity, Operation
 
 MAX_ATTACHMENTS = 100
+
+_log = logging.getLogger(__name__)
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 _MEDIA_TYPE = re.compile(r"[\w!#$&^.+-]+/[\w!#$&^.+-]+( *; *[\w!#$&^.+-]+=(\"[ !#-~]*\"|[\w!#$&^.+-]+))*", re.ASCII)
@@ -56,8 +60,9 @@ async def add_attachment(
 
     try:
         await decide(attempt, None)
-    except BaseException:
-        await delete_blobs(organization, [written["_blob"]])
+    except BaseException as error:
+        if is_undone(error):
+            await discard(organization, [written])
         raise
     return str(written["activitymimeattachmentid"])
 
@@ -109,10 +114,11 @@ async def change_attachment(
 
     try:
         old = await decide(attempt, expected)
-    except BaseException:
-        await delete_blobs(organization, [blob] if content is not None else [])
+    except BaseException as error:
+        if content is not None and is_undone(error):
+            await delete_blobs(organization, [blob])
         raise
-    if content is not None:
+    if content is not None and old != blob:
         await delete_blobs(organization, [old])
 
 
@@ -206,7 +212,7 @@ async def write(organization: Organization, email: str, file: Attachment, number
     await blobs.put(organization, blob, file.content)
     try:
         await records.insert(organization, "activitymimeattachment", made, {"email": email})
-    except BaseException:
+    except StorageError:
         await delete_blobs(organization, [blob])
         raise
     return {
@@ -224,6 +230,16 @@ async def write(organization: Organization, email: str, file: Attachment, number
         "isfollowed": False,
         "_blob": blob,
     }
+
+
+async def discard(organization: Organization, rows: Iterable[Entity]) -> None:
+    """Delete what `write` wrote for rows that did not come to be; what cannot be deleted now is only wasted space."""
+    for row in rows:
+        try:
+            await records.delete(organization, "activitymimeattachment", row["activitymimeattachmentid"])
+        except StorageError:
+            _log.warning("a key of an attachment was left behind in organization %s", organization.name)
+        await delete_blobs(organization, [row["_blob"]])
 
 
 def _attachment_blob(email: str) -> str:

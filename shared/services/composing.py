@@ -29,7 +29,7 @@ from shared.engagement.times import iso_seconds, milliseconds
 from shared.services import attaching
 from shared.services.attaching import MAX_ATTACHMENTS, Attachment
 from shared.services.caller import Caller
-from shared.services.drafts import decide, delete_blobs, read_own, stamp
+from shared.services.drafts import decide, delete_blobs, is_undone, read_own, stamp
 from shared.services.errors import Missing, Refused
 from shared.services.parties import Party, check_parties, make_rows, replace_rows
 from shared.services.rights import demand_ownership, demand_write
@@ -81,34 +81,42 @@ async def create_email(
     party_rows = await make_rows(organization, made, parties)
     if await emails.get_email(organization, made, ("RowKey",)) is not None:
         raise Conflict(409, "EntityAlreadyExists")
-    written: list[str] = []
+    email = {
+        **columns,
+        **stamp(caller, now),
+        "createdon": iso_seconds(milliseconds(now)),
+        "createdby": caller.user,
+        "ownerid": owner,
+        "statecode": 0,
+        "statuscode": DRAFT,
+        "attachmentcount": len(files),
+        "PartitionKey": made,
+        "RowKey": emails.EMAIL,
+    }
+    await _write_email(organization, email, party_rows, files, body)
+    return made
+
+
+async def _write_email(
+    organization: Organization, email: Entity, parties: Sequence[Entity], files: Sequence[Attachment], body: str
+) -> None:
+    """Write an email with everything under it, its own row last: until then there is no email."""
+    made = email["PartitionKey"]
+    attachments: list[Entity] = []
+    body_blob, committing = "", False
     try:
         body_blob = await _write_body(organization, made, body)
-        written.extend(filter(None, (body_blob,)))
-        rows = [Operation("put", row) for row in party_rows]
         for number, file in enumerate(files, 1):
-            row = await attaching.write(organization, made, file, number)
-            written.append(row["_blob"])
-            rows.append(Operation("put", row))
-        email = {
-            **columns,
-            **stamp(caller, now),
-            "createdon": iso_seconds(milliseconds(now)),
-            "createdby": caller.user,
-            "ownerid": owner,
-            "statecode": 0,
-            "statuscode": DRAFT,
-            "attachmentcount": len(files),
-            "_body": body_blob,
-            "PartitionKey": made,
-            "RowKey": emails.EMAIL,
-        }
-        for chunk in chunks([*rows, Operation("insert", email)]):
+            attachments.append(await attaching.write(organization, made, file, number))
+        rows = [*parties, *attachments, {**email, "_body": body_blob}]
+        committing = True
+        for chunk in chunks([Operation("insert", row) for row in rows]):
             await organization.tables.transact(organization.emails, chunk)
-    except BaseException:
-        await delete_blobs(organization, written)
+    except BaseException as error:
+        if not committing or is_undone(error):
+            await delete_blobs(organization, [body_blob])
+            await attaching.discard(organization, attachments)
         raise
-    return made
 
 
 async def change_email(
@@ -152,10 +160,11 @@ async def change_email(
 
     try:
         old_body = await decide(attempt, expected)
-    except BaseException:
-        await delete_blobs(organization, [new_body])
+    except BaseException as error:
+        if is_undone(error):
+            await delete_blobs(organization, [new_body])
         raise
-    if body is not None:
+    if body is not None and old_body != new_body:
         await delete_blobs(organization, [old_body])
 
 

@@ -9,10 +9,10 @@ from shared.engagement.options import DRAFT, FAILED, STATUS_NAMES
 from shared.engagement.times import iso_seconds, milliseconds
 from shared.services.caller import Caller
 from shared.services.errors import Missing, Refused
-from shared.services.rights import demand_write
+from shared.services.rights import Denied, demand_write
 from shared.services.versions import demand_version
 from shared.storage import blobs, emails
-from shared.storage.account import NotFound, PreconditionFailed, StorageError
+from shared.storage.account import NotFound, PreconditionFailed, StorageError, Unavailable
 from shared.storage.organizations import Organization
 
 _ATTEMPTS = 8
@@ -61,6 +61,16 @@ async def delete_blobs(organization: Organization, names: Iterable[str]) -> None
             await blobs.delete(organization, name)
         except StorageError:
             _log.warning("blob %s of organization %s was left behind", name, organization.name)
+
+
+def is_undone(error: BaseException) -> bool:
+    """Return whether a change that failed like this surely did not take place.
+
+    A call that storage did not answer may have been carried out all the same: what it names must then stay.
+    """
+    if isinstance(error, StorageError):
+        return not isinstance(error, Unavailable)
+    return isinstance(error, Refused | Missing | Denied)
 
 
 def stamp(caller: Caller, now: datetime) -> dict[str, Any]:
