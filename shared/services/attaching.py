@@ -232,14 +232,15 @@ async def write(organization: Organization, email: str, file: Attachment, number
     }
 
 
-async def discard(organization: Organization, rows: Iterable[Entity]) -> None:
-    """Delete what `write` wrote for rows that did not come to be; what cannot be deleted now is only wasted space."""
+async def discard(organization: Organization, rows: Iterable[Mapping[str, Any]]) -> None:
+    """Delete the keys and contents of attachments whose rows are gone or did not come to be; what cannot be deleted
+    now is only wasted space."""
     for row in rows:
         try:
             await records.delete(organization, "activitymimeattachment", row["activitymimeattachmentid"])
         except StorageError:
             _log.warning("a key of an attachment was left behind in organization %s", organization.name)
-        await delete_blobs(organization, [row["_blob"]])
+        await delete_blobs(organization, [row.get("_blob") or ""])
 
 
 def _attachment_blob(email: str) -> str:

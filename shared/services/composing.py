@@ -6,6 +6,7 @@ on its way or gone keeps its words, and only what surrounds it (what it regards,
 """
 
 import json
+import logging
 import uuid
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
@@ -35,7 +36,7 @@ from shared.services.parties import Party, check_parties, make_rows, replace_row
 from shared.services.rights import demand_ownership, demand_write
 from shared.services.versions import demand_version
 from shared.storage import agenda, blobs, emails, queues, records
-from shared.storage.account import Conflict
+from shared.storage.account import Conflict, StorageError
 from shared.storage.organizations import Organization
 from shared.storage.tables import Entity, Operation, chunks, literal
 
@@ -49,6 +50,8 @@ AROUND = frozenset({
 """What may change whatever has become of the mail."""
 
 _CLOSINGS = frozenset({COMPLETED, SENT, RECEIVED, CANCELED})
+
+_log = logging.getLogger(__name__)
 
 
 async def create_email(
@@ -175,21 +178,21 @@ async def delete_email(organization: Organization, caller: Caller, id: str, *, e
     `PreconditionFailed`. Deleting what is half deleted finishes the work and then says `Missing`.
     """
 
-    async def attempt() -> list[Entity]:
+    async def attempt() -> None:
         rows = await organization.tables.query_all(organization.emails, f"PartitionKey eq {literal(id)}")
         email = next((row for row in rows if row["RowKey"] == emails.EMAIL), None)
-        others = [Operation("delete", row, "*") for row in rows if row is not email]
+        gone = [Operation("delete", row, "*") for row in rows if row is not email]
         if email is not None:
             demand_write(caller, email, "This email")
             demand_version(email, expected)
-            others.insert(0, Operation("delete", email, email["etag"]))
-        for chunk in chunks(others):
+            gone.insert(0, Operation("delete", email, email["etag"]))
+        for chunk in chunks(gone):
             await organization.tables.transact(organization.emails, chunk)
+            await _forget(organization, [operation.entity for operation in chunk])
         if email is None:
             raise Missing(f"email With Id = {id} Does Not Exist")
-        return rows
 
-    await _forget(organization, await decide(attempt, expected))
+    await decide(attempt, expected)
 
 
 def body_size(body: str) -> int:
@@ -271,21 +274,22 @@ async def _reschedule(
     return due
 
 
-async def _forget(organization: Organization, rows: Sequence[Entity]) -> None:
-    """Delete the keys and blobs of an email whose rows are gone."""
+async def _forget(organization: Organization, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Delete the keys and blobs that rows named which are gone now; what cannot be deleted is only wasted space."""
+    await attaching.discard(organization, [row for row in rows if row["RowKey"].startswith("attachment:")])
     for row in rows:
-        kind = row["RowKey"].partition(":")[0]
-        if kind == emails.EMAIL:
-            for table, column in (("conversation", "_conversation"), ("message", "messageid")):
-                if row.get(column):
-                    await _forget_key(organization, table, records.hashed_key(row[column]), row["PartitionKey"])
+        if row["RowKey"] == emails.EMAIL:
             await delete_blobs(organization, [row.get("_body") or ""])
-        elif kind == "attachment":
-            await records.delete(organization, "activitymimeattachment", row["activitymimeattachmentid"])
-            await delete_blobs(organization, [row.get("_blob") or ""])
+            for table, column in (("conversation", "_conversation"), ("message", "messageid")):
+                await _forget_key(organization, table, row.get(column) or "", row["PartitionKey"])
 
 
-async def _forget_key(organization: Organization, table: str, key: str, email: str) -> None:
-    found = await records.get(organization, table, key)
-    if found is not None and found.get("email") == email:
-        await records.delete(organization, table, key)
+async def _forget_key(organization: Organization, table: str, foreign: str, email: str) -> None:
+    """Delete the key that leads from a conversation or message id to an email, unless it leads to another by now."""
+    key = records.hashed_key(foreign)
+    try:
+        found = await records.get(organization, table, key) if foreign else None
+        if found is not None and found.get("email") == email:
+            await records.delete(organization, table, key, found["etag"])
+    except StorageError:
+        _log.warning("a key of email %s was left behind in organization %s", email, organization.name)
