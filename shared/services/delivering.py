@@ -384,16 +384,22 @@ def _attachment(row: Entity) -> mail.Attachment:
 
 
 def _compare(wanted: Sequence[Entity], there: Sequence[mail.Attached]) -> tuple[list[Entity], list[mail.Attached]]:
-    """Return which of the wanted attachments are missing, and which of those there nobody wants, as multisets."""
-    left = sorted(there, key=lambda attached: attached.size)
-    missing: list[Entity] = []
-    for row in sorted(wanted, key=lambda row: int(row["filesize"])):
-        found = next((attached for attached in left if _is_same(_attachment(row), attached)), None)
-        if found is None:
-            missing.append(row)
-        else:
-            left.remove(found)
-    return [row for row in wanted if row in missing], left
+    """Return which of the wanted attachments are missing, and which of those there nobody wants, as multisets.
+
+    Of files with one name the nearest sizes are taken for each other first: Exchange's are a little larger than ours.
+    """
+    pairs = sorted(
+        (attached.size - int(row["filesize"]), number, position)
+        for number, row in enumerate(wanted)
+        for position, attached in enumerate(there)
+        if _is_same(_attachment(row), attached)
+    )
+    found: dict[int, int] = {}
+    for _, number, position in pairs:
+        if number not in found and position not in found.values():
+            found[number] = position
+    missing = [row for number, row in enumerate(wanted) if number not in found]
+    return missing, [attached for position, attached in enumerate(there) if position not in found.values()]
 
 
 def _is_same(wanted: mail.Attachment, there: mail.Attached) -> bool:

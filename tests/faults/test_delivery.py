@@ -31,8 +31,8 @@ pytestmark = IGNORED_WARNINGS
 BODY = '<p>Our <a href="https://contoso.example/">offer</a> <img src="cid:logo"></p>'
 FILES = (
     Attachment("Prices.pdf", "application/pdf", b"%PDF-1.7 prices"),
-    Attachment("Terms.pdf", "application/pdf", b"%PDF-1.7 terms"),
     Attachment("Terms.pdf", "application/pdf", b"%PDF-1.7 other terms"),
+    Attachment("Terms.pdf", "application/pdf", b"%PDF-1.7 terms"),
     Attachment("logo.png", "image/png", PNG, content_id="logo"),
 )
 AFTER_A_CLAIM = timedelta(seconds=301)
