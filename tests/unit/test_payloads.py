@@ -1,0 +1,174 @@
+"""What clients send to be written, and how they say what they want back."""
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from shared.webapi.context import Preferences, parse_preferences, version_in
+from shared.webapi.errors import Failure
+from shared.webapi.http import Request, parse_address
+from shared.webapi.payloads import decode_body, parse_json, parse_payload, parse_reference
+from shared.webapi.tables import TABLES
+
+EMAIL, CONTACT = TABLES["email"], TABLES["contact"]
+ID = "0b1d0b6e-0000-4000-8000-000000000001"
+
+NAMES = st.sampled_from(
+    [
+        *EMAIL.by_wire,
+        *EMAIL.by_navigation,
+        *EMAIL.collections,
+        "regardingobjectid_contact@odata.bind",
+        "@odata.type",
+        "x",
+    ]
+)
+JSON = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats(allow_nan=False)
+    | st.text(max_size=20)
+    | st.just(f"/contacts({ID})"),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(NAMES | st.text(max_size=5), inner, max_size=4),
+    max_leaves=8,
+)
+
+
+@settings(max_examples=300)
+@given(st.dictionaries(NAMES, JSON, max_size=4), st.booleans())
+def test_no_payload_does_more_than_be_taken_or_refused(sent: dict[str, Any], creating: bool) -> None:
+    try:
+        payload = parse_payload(EMAIL, sent, creating=creating)
+    except Failure as failure:
+        assert failure.status == 400
+        assert failure.message
+    else:
+        assert all(value is None or isinstance(value, str | int | bool) for value in payload.columns.values())
+
+
+@given(st.binary(max_size=40) | JSON.map(lambda value: json.dumps(value).encode()))
+def test_no_body_does_more_than_be_an_object_or_be_refused(body: bytes) -> None:
+    try:
+        assert isinstance(parse_json(body), dict)
+    except Failure as failure:
+        assert failure.status == 400
+
+
+@pytest.mark.parametrize(
+    "reference",
+    [
+        f"contacts({ID})",
+        f"/contacts({ID.upper()})",
+        f"/contacts({{{ID}}})",
+        f"contacts('{ID}')",
+        f"https://mail.example.com/contoso/api/data/v9.2/contacts({ID})",
+        f"http://127.0.0.1:7071/contoso/api/data/v9.0/contacts({ID})",
+        f"/api/data/v9.2/contacts({ID})",
+    ],
+)
+def test_a_reference_is_read_in_every_spelling(reference: str) -> None:
+    assert parse_reference(reference, "contact", "x@odata.bind") == ID
+
+
+@pytest.mark.parametrize("reference", ["", f"contacts({ID})/x", f"contacts({ID}", f"https://x.example/contacts({ID})"])
+def test_a_reference_that_is_none_is_refused(reference: str) -> None:
+    with pytest.raises(Failure):
+        parse_reference(reference, "contact", "x@odata.bind")
+
+
+def test_annotations_are_passed_over() -> None:
+    sent = {"@odata.type": "Microsoft.Dynamics.CRM.contact", "lastname": "A", "lastname@x.y": 1, "@odata.etag": "x"}
+    assert parse_payload(CONTACT, sent, creating=True).columns == {"lastname": "A"}
+
+
+def test_a_lookup_knows_which_table_it_points_at() -> None:
+    payload = parse_payload(EMAIL, {"regardingobjectid_lead@odata.bind": f"/leads({ID})"}, creating=False)
+    assert payload.columns == {"regardingobjectid": ID, "regardingobjectid_type": "lead"}
+    assert payload.pointed == [("lead", ID)]
+    cleared = parse_payload(EMAIL, {"regardingobjectid_lead": None}, creating=False)
+    assert cleared.columns == {"regardingobjectid": None, "regardingobjectid_type": None}
+
+
+@given(st.binary(max_size=200))
+def test_a_body_in_base64_is_decoded_folded_or_not(content: bytes) -> None:
+    import base64
+
+    assert decode_body(base64.b64encode(content).decode()) == content
+    assert decode_body(base64.encodebytes(content).decode()) == content
+
+
+@pytest.mark.parametrize("body", ["é", "A", "QQ", "QQ=", "Q===", "Q Q", "QQ==QQ==", "a-b_", "QQ==x"])
+def test_a_body_that_is_not_base64_is_refused(body: str) -> None:
+    with pytest.raises(Failure):
+        decode_body(body)
+
+
+@pytest.mark.parametrize(
+    ("header", "expected"),
+    [
+        ("", Preferences()),
+        ("return=representation", Preferences(representation=True)),
+        ("odata.maxpagesize=2", Preferences(page_size=2)),
+        ("odata.maxpagesize=99999", Preferences(page_size=5000)),
+        ('odata.include-annotations="*"', Preferences(annotations=("*",))),
+        (
+            'odata.maxpagesize=2,odata.include-annotations="OData.Community.Display.V1.FormattedValue,Microsoft.*"',
+            Preferences(page_size=2, annotations=("OData.Community.Display.V1.FormattedValue", "Microsoft.*")),
+        ),
+        ("respond-async, return=representation", Preferences(representation=True)),
+    ],
+)
+def test_preferences_are_read_as_clients_write_them(header: str, expected: Preferences) -> None:
+    assert parse_preferences(header) == expected
+
+
+@given(st.text(max_size=60))
+def test_no_prefer_header_breaks_anything(header: str) -> None:
+    try:
+        parse_preferences(header)
+    except Failure as failure:
+        assert failure.status == 400
+
+
+@pytest.mark.parametrize(
+    ("condition", "version"), [("", None), ("*", None), ('W/"12"', 12), ('"12"', 12), ("12", -1), ('W/"x"', -1)]
+)
+def test_an_etag_names_a_version(condition: str, version: int | None) -> None:
+    assert version_in(condition) == version
+
+
+@pytest.mark.parametrize(
+    ("headers", "base"),
+    [
+        ({"Host": "a.example"}, "http://a.example"),
+        ({"host": "127.0.0.1:7071"}, "http://127.0.0.1:7071"),
+        (
+            {"Host": "a.example", "X-Forwarded-Proto": "https", "X-Forwarded-Host": "b.example:8443"},
+            "https://b.example:8443",
+        ),
+        ({"Host": "a.example", "X-Forwarded-Proto": "https,http"}, "https://a.example"),
+        ({"Host": "a.example", "X-Forwarded-Proto": "javascript"}, "http://a.example"),
+        ({"Host": "a.example/<script>"}, "http://site.example"),
+        ({}, "http://site.example"),
+    ],
+)
+def test_the_base_is_what_the_caller_was_given(headers: dict[str, str], base: str) -> None:
+    address = parse_address(Request("GET", "http://site.example/contoso/api/data/v9.2/contacts?x=1", headers))
+    assert address is not None
+    assert (address.base, address.path, address.query) == (f"{base}/contoso/api/data/v9.2", "contacts", "x=1")
+
+
+@pytest.mark.parametrize("path", ["/contoso/api/data/v9.2", "/contoso/api/data/v9.2/", "/contoso/api/data/v9.2//"])
+def test_the_root_is_the_root_with_or_without_a_slash(path: str) -> None:
+    address = parse_address(Request("GET", f"http://site.example{path}"))
+    assert address is not None
+    assert address.path == ""
+
+
+@pytest.mark.parametrize("path", ["/", "/o/x", "/contoso/api/datax/v9.2", "/api/data/v9.2/contacts"])
+def test_other_paths_are_not_the_web_api(path: str) -> None:
+    assert parse_address(Request("GET", f"http://site.example{path}")) is None
