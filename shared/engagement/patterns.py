@@ -48,7 +48,8 @@ def sweeps(email: Email, hits: Sequence[Observation]) -> list[Sweep]:
     By one source first; then by one network or one agent, which scanners that rotate the other keep; then by anybody,
     three targets at least (craft-campaign 546, Resend 901). Two people do not click different links in the same second.
     """
-    clicks = [i for i, o in enumerate(hits) if o.kind in CLICKS and o.agent_class not in agents.DISPLAY_PROXIES]
+    known = agents.DISPLAY_PROXIES | agents.DECLARED
+    clicks = [i for i, o in enumerate(hits) if o.kind in CLICKS and o.agent_class not in known and o.method == "GET"]
     found: list[Sweep] = []
     if len({(hits[i].kind, hits[i].item) for i in clicks}) < 2:
         return found
@@ -262,7 +263,9 @@ def around_sweeps(email: Email, hits: Sequence[Observation], found: Sequence[Swe
                 yield i, Evidence(80, f"opened beside a machine that {sweep.evidence.reason}")
                 break
             alone = last[o.source] <= sweep.end + 10 * SECOND
-            if o.kind not in CLICKS and alone and email.sent_at is not None and age(email, o) <= 30 * SECOND:
+            alike = any(hits[k].agent == o.agent for k in sweep.hits)
+            early = email.sent_at is not None and age(email, o) <= 30 * SECOND
+            if o.kind not in CLICKS and o.at <= sweep.end and alone and alike and early:
                 yield i, Evidence(80, f"opened just before a machine {sweep.evidence.reason}")
                 break
 

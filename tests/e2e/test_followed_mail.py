@@ -63,10 +63,9 @@ def test_a_followed_mail_arrives_and_what_is_done_with_it_comes_back(service):
     assert 'href="mailto:sella@contoso.example"' in html
     quote, office, file = (url for url in hrefs(html) if url.startswith(service.url))
     assert service.fetch(quote, agent="chrome").headers["location"] == "https://example.com/quote?a=1&copy=2"
-    # Everything at once from one source would be a scanner's sweep; colleagues share the rest.
-    to_office = service.fetch(office, "198.51.100.20", "chrome")
-    assert to_office.headers["location"] == "https://example.com/b%C3%BCro"
-    to_file = service.fetch(file, "192.0.2.30", "chrome")
+    # All links at once would be a scanner's sweep; a program that only asks is one anyway.
+    assert service.anybody.head(office).headers["location"] == "https://example.com/b%C3%BCro"
+    to_file = service.fetch(file, agent="chrome")
     assert to_file.status_code == 302
     assert service.anybody.get(to_file.headers["location"], follow_redirects=True).status_code == 200
     opened = service.fetch(pixel(html))
@@ -79,12 +78,14 @@ def test_a_followed_mail_arrives_and_what_is_done_with_it_comes_back(service):
     service.world.post(f"/local/mailboxes/{address}/reply", json=reply).raise_for_status()
     found = eventually(
         lambda: seller.read(email),
-        lambda e: (e["opencount"], e["linksclickedcount"], e["attachmentopencount"], e["replycount"]) == (1, 2, 1, 1),
+        lambda e: (e["opencount"], e["linksclickedcount"], e["attachmentopencount"], e["replycount"]) == (1, 1, 1, 1),
     )
+    assert found["ee_machineclickcount"] == 1
     assert found["lastopenedtime"]
     timeline = seller.timeline(email)
-    assert sorted(event["interactiontype"] for event in timeline) == [0, 0, 1, 1, 2, 3]
-    assert {event["ee_label"] for event in timeline} == {0}
+    labelled = sorted((event["interactiontype"], event["ee_label"]) for event in timeline)
+    assert labelled == [(0, 0), (0, 0), (1, 0), (1, 2), (2, 0), (3, 0)]
+    assert sum(event["ee_duplicateof"] is not None for event in timeline) == 1, "image and pixel are one display"
     times = [event["emailinteractiontime"] for event in timeline]
     assert times == sorted(times, reverse=True)
     cards = seller.api.get("actioncards", params={"$filter": f"_regardingobjectid_value eq {email}"}).json()["value"]
@@ -98,17 +99,17 @@ def test_machines_are_answered_like_people_and_counted_apart(service):
     email, message = sent_to(service, seller, address)
     html = message["body"]["content"]
     links = [url for url in hrefs(html) if url.startswith(service.url)]
-    for number, url in enumerate([pixel(html), *links]):
-        by_machine = service.fetch(url, agent="script", address="198.51.100.7")
-        by_person = service.fetch(url, agent="chrome", address=f"203.0.{number}.9")
-        assert by_machine.status_code == by_person.status_code
-        assert by_machine.headers.get("location") == by_person.headers.get("location")
+    by_machine = [service.fetch(url, agent="script", address="198.51.100.7") for url in [pixel(html), *links]]
+    by_person = [service.fetch(url, agent="chrome") for url in [pixel(html), links[0]]]
+    for machine, person in zip(by_machine, by_person, strict=False):
+        assert machine.status_code == person.status_code
+        assert machine.headers.get("location") == person.headers.get("location")
     head = service.anybody.head(pixel(html), headers={"X-Forwarded-For": "198.51.100.8"})
     assert (head.status_code, head.content) == (200, b"")
     eventually(
         lambda: seller.read(email),
         lambda e: (
-            (e["opencount"], e["linksclickedcount"]) == (1, 2)
+            (e["opencount"], e["linksclickedcount"]) == (1, 1)
             and (e["ee_machineopencount"], e["ee_machineclickcount"]) == (2, 2)
         ),
     )

@@ -168,8 +168,15 @@ def test_three_of_many_links_at_once_are_a_sweep() -> None:
 
 def test_the_open_before_a_sweep_is_the_scanners() -> None:
     sweep = [clicked(i, 42 * SECOND + 50 * i) for i in range(5)]
-    for how in ({}, {"agent": made.FIREFOX}, {"ip": made.ELSEWHERE, "agent": made.EDGE}):
+    for how in ({}, {"agent": made.FIREFOX}, {"ip": made.ELSEWHERE}):
         assert labels([opened(9 * SECOND, **how), *sweep]) == [MACHINE] * 6, how
+
+
+def test_whoever_opens_beside_a_sweep_with_another_address_and_agent_is_somebody_else() -> None:
+    sweep = [clicked(i, 42 * SECOND + 50 * i) for i in range(5)]
+    for moment in (9 * SECOND, 43 * SECOND):
+        found = labels([opened(moment, ip=made.ELSEWHERE, agent=made.EDGE), *sweep])
+        assert sorted(found) == [PERSON, *[MACHINE] * 5]
 
 
 def test_a_scanner_that_rotates_addresses_and_agents_is_still_a_sweep() -> None:
