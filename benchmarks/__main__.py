@@ -74,7 +74,7 @@ def outage() -> None:
 
 def labels() -> None:
     """Print precision and recall of the labels on made-up traces."""
-    labelling.report(seed=1, emails=4000, wrong="")
+    labelling.report(seed=1, emails=4000, wrong="", alone=False)
 
 
 def _throughput(directory: Path) -> None:

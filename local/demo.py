@@ -154,7 +154,7 @@ class Story:
         print(f"  links      {len(links)} ours: {', '.join(_short(link) for link in links)}")
         print(f"  pixel      {_short(pixel)}")
         print(f"  attached   {', '.join(a['name'] for a in message['attachments']) or 'nothing'}")
-        print(f"  {DIM}look at it: {str(self.world.base_url).rstrip("/")}/mail/{RECIPIENT}{RESET}")
+        print(f"  {DIM}look at it: {str(self.world.base_url).rstrip('/')}/mail/{RECIPIENT}{RESET}")
         return links, pixel
 
     def fetch(self, who: tuple[str, dict[str, str]], urls: list[str]) -> None:

@@ -29,9 +29,7 @@ TENANTS = (
         people=(
             Person("c0170500-0000-4000-8000-000000000011", "seller@contoso.example", "Sella Seller", ("Seller",)),
             Person("c0170500-0000-4000-8000-000000000012", "manager@contoso.example", "Mana Manager", ("Manager",)),
-            Person(
-                "c0170500-0000-4000-8000-000000000013", "admin@contoso.example", "Addy Admin", ("Administrator",)
-            ),
+            Person("c0170500-0000-4000-8000-000000000013", "admin@contoso.example", "Addy Admin", ("Administrator",)),
         ),
     ),
     Tenant(

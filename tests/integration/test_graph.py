@@ -285,7 +285,7 @@ def test_file_names_become_ones_that_onedrive_takes(name: str, safe: str):
     ],
     ids=str,
 )
-async def test_a_call_that_fails_is_made_once_and_says_how(world: World, fault: dict[str, object], kind: type[GraphError]):
+async def test_a_failing_call_is_made_once_and_says_how(world: World, fault: dict[str, Any], kind: type[GraphError]):
     made = await mail.create_draft(*PLACE, a_draft())
     await world.call("DELETE", "/local/requests")
     await world.break_calls(r"POST .*/send$", **fault)
