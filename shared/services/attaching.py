@@ -162,13 +162,13 @@ async def follow_attachment(
             )
         if followed and not organization.settings["isonedriveenabled"]:
             raise Refused(f"'{name}' cannot be followed: OneDrive is switched off for this organization.")
-        change = {"isfollowed": followed, "PartitionKey": email, "RowKey": row["RowKey"]}
+        changed = {name: value for name, value in row.items() if name != "ee_notfollowedreason"}
         await emails.commit(
             organization,
             email,
             partition.email["etag"],
             stamp(caller, now),
-            [Operation("merge", change, row["etag"])],
+            [Operation("put", {**changed, "isfollowed": followed}, row["etag"])],
         )
 
     await decide(attempt, None)

@@ -335,9 +335,9 @@ def _check_size(claim: Claim, body: str, partition: EmailPartition) -> None:
     size = size_on_the_way(body, rows)
     if size <= limit:
         return
-    unshared = next((row for row in rows if row.get("_notfollowed")), None)
+    unshared = next((row for row in rows if row.get("ee_notfollowedreason")), None)
     why = (
-        f", because {unshared['filename']} cannot be shared ({unshared['_notfollowed']}) and has to be attached"
+        f", because {unshared['filename']} cannot be shared ({unshared['ee_notfollowedreason']}) and has to be attached"
         if unshared
         else ""
     )

@@ -121,14 +121,15 @@ def _minter(claim: Claim, parties: Sequence[Entity]) -> _Minter:
 
 async def _share_files(claim: Claim) -> None:
     """Put each followed attachment into OneDrive and record its link, or why it travels as an ordinary one."""
-    rows = [row for row in _in_order((await _read(claim)).attachments) if row.get("isfollowed")]
+    attachments = _in_order((await _read(claim)).attachments)
+    rows = [row for row in attachments if row.get("isfollowed") or row.get("ee_notfollowedreason")]
     for item, row in enumerate(rows):
-        if "_item" in row or row.get("_notfollowed"):
+        if "_item" in row or row.get("ee_notfollowedreason"):
             continue
         try:
             link = await step("share file", _share(claim, row))
         except SharingForbidden as error:
-            change: dict[str, Any] = {"_notfollowed": str(error)}
+            change = _not_followed(str(error))
         else:
             change = {"_item": item, "anonymouslink": link}
         await record("shared file", claim, {}, [_change(row, change)])
@@ -253,10 +254,14 @@ async def _unfollowed_rows(claim: Claim) -> list[Operation]:
     """Say of every attachment that was to be followed why it is not; drop what an earlier sending left."""
     partition = await _read(claim)
     followed = [
-        _change(row, {"_notfollowed": _NOT_FOLLOWED_EMAIL}) for row in partition.attachments if row.get("isfollowed")
+        _change(row, _not_followed(_NOT_FOLLOWED_EMAIL)) for row in partition.attachments if row.get("isfollowed")
     ]
     left = [Operation("delete", row, "*") for row in (*partition.links, *partition.images)]
     return [*followed, *left]
+
+
+def _not_followed(reason: str) -> dict[str, Any]:
+    return {"isfollowed": False, "ee_notfollowedreason": reason}
 
 
 def _change(row: Entity, changes: Mapping[str, Any]) -> Operation:

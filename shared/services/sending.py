@@ -41,12 +41,13 @@ FORGOTTEN = (
 )  # fmt: skip
 """What an earlier attempt to send may have left on the email."""
 
-_BY_DELIVERY = frozenset({"_item", "_hosted", "_notfollowed", "anonymouslink"})
+_BY_DELIVERY = frozenset({"_item", "_hosted", "ee_notfollowedreason", "anonymouslink"})
 
 _SAFETY = timedelta(minutes=1)
 """After this the agenda sends what the queue message did not."""
 _ATTEMPTS = 8
 _MAX_TORECIPIENTS = 500
+_MAX_SESSIONS = 20
 
 _log = logging.getLogger(__name__)
 
@@ -112,22 +113,20 @@ async def _submit(organization: Organization, partition: EmailPartition, caller:
     due = later if later > now else now + _SAFETY
     await agenda.add(agenda.Entry(due, "deliver", organization.name, email_id))
     rows = [*_address_rows(people), *_attachment_rows(partition.attachments)]
-    changes = _columns(organization, caller, sender, recipients, reason, now)
+    changes = _columns(caller, sender, recipients, reason, now)
+    changes["_sendersource"] = await _remember_session(organization, caller, sender)
     await emails.commit(organization, email_id, email["etag"], changes, rows)
     if later <= now:
         await _hand_over(organization, email_id)
 
 
 def _columns(
-    organization: Organization,
     caller: Caller,
     sender: _Person,
     recipients: Sequence[_Person],
     reason: str | None,
     now: datetime,
 ) -> dict[str, Any]:
-    configured = settings()
-    source_key = derive_key(configured.token_secrets[configured.token_key], organization.name, "sources")
     upn = str((sender.record or {}).get("domainname") or "")
     to = ";".join(person.address for person in recipients if person.role == TO)
     return {
@@ -144,9 +143,28 @@ def _columns(
         "modifiedby": caller.user,
         "_mailbox": upn if is_address(upn) else sender.address,
         "_submission": uuid.uuid4().hex,
-        "_keyid": configured.token_key,
-        "_sendersource": source_hash(source_key, caller.address, caller.user_agent) if caller.address else None,
+        "_keyid": settings().token_key,
     }
+
+
+async def _remember_session(organization: Organization, caller: Caller, sender: _Person) -> str | None:
+    """Return the keyed hashes of the sessions that this seller lately sent from, this one first, one a line.
+
+    A seller looks at the own mail from the phone as well as from the desk; the user's record keeps the hashes.
+    """
+    configured = settings()
+    key = derive_key(configured.token_secrets[configured.token_key], organization.name, "sources")
+    session = source_hash(key, caller.address, caller.user_agent)
+    is_sender = sender.record is not None and sender.row.get("partyid") == caller.user
+    user = sender.record if is_sender else await records.get(organization, "systemuser", caller.user)
+    earlier = str((user or {}).get("_sessions") or "").splitlines()
+    sessions = list(dict.fromkeys([*filter(None, [session]), *earlier]))[:_MAX_SESSIONS]
+    if user is not None and session and session not in earlier:
+        try:
+            await records.merge(organization, "systemuser", caller.user, {"_sessions": "\n".join(sessions)})
+        except StorageError as error:
+            _log.warning("a session of a user of %s was not remembered: %s", organization.name, error.code)
+    return "\n".join(sessions) or None
 
 
 def _check_state(email: Entity) -> None:
@@ -260,11 +278,14 @@ def _address_rows(people: Sequence[_Person]) -> list[Operation]:
 
 def _attachment_rows(attachments: Sequence[Entity]) -> list[Operation]:
     """Take back what an earlier attempt to send recorded of the attachments."""
-    return [
-        Operation("put", {name: value for name, value in row.items() if name not in _BY_DELIVERY}, row["etag"])
-        for row in attachments
-        if not _BY_DELIVERY.isdisjoint(row)
-    ]
+    changed = [row for row in attachments if not _BY_DELIVERY.isdisjoint(row)]
+    return [Operation("put", _as_composed(row), row["etag"]) for row in changed]
+
+
+def _as_composed(row: Entity) -> Entity:
+    kept = {name: value for name, value in row.items() if name not in _BY_DELIVERY}
+    # Only a file that was to be followed has a reason why it was not.
+    return {**kept, "isfollowed": True} if row.get("ee_notfollowedreason") else kept
 
 
 async def _hand_over(organization: Organization, id: str) -> None:

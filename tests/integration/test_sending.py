@@ -320,7 +320,7 @@ async def test_where_links_are_forbidden_the_file_is_attached_and_says_why(world
     [attached] = message["attachments"]
     assert base64.b64decode(attached["contentBytes"]) == PRICES.content
     [row] = (await world.partition(mail)).attachments
-    assert "does not allow links" in row["_notfollowed"]
+    assert "does not allow links" in row["ee_notfollowedreason"]
     assert "anonymouslink" not in row
     assert {token.kind for token in tokens_in(message["body"]["content"])} == {TokenKind.LINK, TokenKind.OPEN}
 
@@ -374,8 +374,8 @@ async def test_an_unfollowed_mail_arrives_byte_for_byte_with_all_its_attachments
     assert (attached["logo.png"]["isInline"], attached["logo.png"]["contentId"]) == (True, "logo@contoso")
     partition = await world.partition(mail)
     assert (partition.links, partition.images) == ((), ())
-    followed = next(row for row in partition.attachments if row["isfollowed"])
-    assert followed["_notfollowed"] == "the email is not followed"
+    followed = next(row for row in partition.attachments if row.get("ee_notfollowedreason"))
+    assert followed["ee_notfollowedreason"] == "the email is not followed"
 
 
 async def test_a_large_attachment_arrives_as_it_was(world: World):

@@ -200,6 +200,7 @@ ACTIVITYMIMEATTACHMENT = Table(
         fixed(integer("attachmentnumber", high=1_000_000_000)),
         fixed(integer("filesize", 0)),
         fixed(flag("isfollowed", False)),
+        fixed(text("ee_notfollowedreason", 1000)),
         fixed(text("anonymouslink", 2000)),
         fixed(Column("versionnumber", Type.BIGINT)),
     ),
