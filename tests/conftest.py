@@ -3,8 +3,7 @@
 import asyncio
 import base64
 import random
-import uuid
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 
 import pytest
 import pytest_asyncio
@@ -12,9 +11,11 @@ import pytest_asyncio
 from local import azurite as emulator
 from local.processes import is_port_free, stop
 from shared.settings import settings
-from shared.storage.account import account_of, host_account
-from shared.storage.organizations import DEFAULT_SETTINGS, Organization
-from shared.storage.provisioning import provision_deployment, provision_organization
+from shared.storage import blobs
+from shared.storage.account import account_of, close_session, host_account
+from shared.storage.organizations import Organization
+from shared.storage.provisioning import provision_deployment
+from tests.organizations import an_organization
 
 
 def free_ports(count: int) -> int:
@@ -66,9 +67,15 @@ def configured(azurite: str, tmp_path_factory: pytest.TempPathFactory) -> Iterat
 
 
 @pytest_asyncio.fixture
-async def organization(configured: None) -> Organization:
+async def organization(configured: None) -> AsyncIterator[Organization]:
     """Return an organization of its own for one test, with its tables and container."""
-    name = "org" + uuid.uuid4().hex[:12]
-    made = Organization(name, str(uuid.uuid4()), str(uuid.uuid4()), DEFAULT_SETTINGS)
-    await provision_organization(made)
-    return made
+    async with an_organization() as made:
+        yield made
+
+
+@pytest_asyncio.fixture(scope="session", autouse=True)
+async def connections() -> AsyncIterator[None]:
+    """Close what the tests' event loop keeps open."""
+    yield
+    await blobs.close_clients()
+    await close_session()

@@ -28,10 +28,10 @@ from shared.settings import settings
 from shared.storage import blobs, emails, queues, records
 from shared.storage.account import close_session, host_account
 from shared.storage.emails import EmailPartition
-from shared.storage.organizations import DEFAULT_SETTINGS, Organization
-from shared.storage.provisioning import provision_organization
+from shared.storage.organizations import Organization
 from shared.storage.tables import Entity, Operation, literal
 from tests.conftest import free_ports
+from tests.organizations import an_organization
 
 CONTRACT = Path(__file__).parent / "contract" / "graph-v1.0-slice.json"
 TENANT = TENANTS[0]
@@ -80,9 +80,7 @@ async def mailbox_triggers() -> AsyncIterator[None]:
 @asynccontextmanager
 async def new_world(standin: str) -> AsyncIterator["World"]:
     """Make an organization of its own; at the end mend the stand-in, and see that Graph's contract was kept."""
-    organization = Organization("org" + uuid.uuid4().hex[:12], str(uuid.uuid4()), TENANT.id, DEFAULT_SETTINGS)
-    await provision_organization(organization)
-    async with aiohttp.ClientSession() as http:
+    async with an_organization(tenant=TENANT.id) as organization, aiohttp.ClientSession() as http:
         world = World(standin, organization, http)
         yield world
         await world.call("DELETE", "/local/faults")

@@ -1,6 +1,5 @@
 """Fixtures of the tests that deliver mail: a stand-in checked against Graph's contract, and an organization at it."""
 
-import uuid
 from collections.abc import AsyncIterator, Iterator
 
 import aiohttp
@@ -11,10 +10,9 @@ from shared.graph.client import close_clients
 from shared.settings import settings
 from shared.storage import blobs, records
 from shared.storage.account import close_session
-from shared.storage.organizations import DEFAULT_SETTINGS, Organization
-from shared.storage.provisioning import provision_organization
 from tests.delivery_world import SELLER, TENANT, World
 from tests.mailbox_world import run_standin
+from tests.organizations import an_organization
 
 IGNORED_WARNINGS = [
     pytest.mark.filterwarnings("ignore:This class is deprecated:DeprecationWarning:msgraph"),
@@ -39,11 +37,9 @@ def standin(configured: None, tmp_path_factory: pytest.TempPathFactory) -> Itera
 @pytest_asyncio.fixture
 async def world(standin: str) -> AsyncIterator[World]:
     """Return an organization of its own at the stand-in; afterwards Graph's contract must have been kept."""
-    organization = Organization("org" + uuid.uuid4().hex[:12], str(uuid.uuid4()), TENANT.id, DEFAULT_SETTINGS)
-    await provision_organization(organization)
     columns = {"fullname": SELLER.name, "internalemailaddress": SELLER.address, "domainname": SELLER.address}
-    await records.put(organization, "systemuser", SELLER.id, columns)
-    async with aiohttp.ClientSession() as http:
+    async with an_organization(tenant=TENANT.id) as organization, aiohttp.ClientSession() as http:
+        await records.put(organization, "systemuser", SELLER.id, columns)
         made = World(standin, organization, http)
         await made.call("DELETE", "/local/requests")
         yield made

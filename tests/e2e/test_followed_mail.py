@@ -199,7 +199,9 @@ def test_where_sharing_is_forbidden_the_file_travels_as_an_ordinary_attachment(s
         service.world.delete("/local/faults")
     [message] = service.mailbox(address)
     assert [file["name"] for file in message["attachments"]] == ["quote.pdf"]
-    found = seller.api.get(f"activitymimeattachments({followed})", params={"$select": "isfollowed,ee_notfollowedreason"})
+    found = seller.api.get(
+        f"activitymimeattachments({followed})", params={"$select": "isfollowed,ee_notfollowedreason"}
+    )
     assert found.json()["isfollowed"] is False
     assert "links" in found.json()["ee_notfollowedreason"]
 

@@ -21,8 +21,8 @@ from shared.services.parties import Party
 from shared.services.people import welcome
 from shared.storage import blobs, emails, records
 from shared.storage.account import Conflict, Unavailable, account_of, host_account
-from shared.storage.organizations import DEFAULT_SETTINGS, Organization
-from shared.storage.provisioning import provision_organization
+from shared.storage.organizations import Organization
+from tests.organizations import an_organization
 
 NOW = datetime(2026, 11, 23, 17, 35, tzinfo=UTC)
 CALLER = Caller(str(uuid.uuid4()), "", "", frozenset({"Seller"}))
@@ -79,10 +79,9 @@ async def breaker(configured: None, monkeypatch: pytest.MonkeyPatch) -> AsyncIte
         through = account.connection_string.replace(upstream, f"http://127.0.0.1:{port}")
         monkeypatch.setenv(f"STORAGE_{name.upper()}", through)
         account_of.cache_clear()
-        organization = Organization(name, str(uuid.uuid4()), str(uuid.uuid4()), DEFAULT_SETTINGS)
-        await provision_organization(organization)
-        await welcome(organization, CALLER.user, "Sella Seller", "seller@contoso.example", NOW)
-        yield found, organization
+        async with an_organization(name) as organization:
+            await welcome(organization, CALLER.user, "Sella Seller", "seller@contoso.example", NOW)
+            yield found, organization
         await runner.cleanup()
         account_of.cache_clear()
 

@@ -1,25 +1,14 @@
 """Fixtures of the integration tests: people who are signed in to an organization."""
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 
 import pytest
-import pytest_asyncio
 
 from shared.settings import settings
-from shared.storage import blobs
-from shared.storage.account import close_session
 from shared.storage.organizations import Organization
 from shared.webapi.auth import forget_keys
 from tests.entra import Issuer, issuing
 from tests.web_client import Client
-
-
-@pytest_asyncio.fixture(scope="session", autouse=True)
-async def connections() -> AsyncIterator[None]:
-    """Close what the tests' event loop keeps open."""
-    yield
-    await blobs.close_clients()
-    await close_session()
 
 
 @pytest.fixture(scope="session")
