@@ -6,6 +6,7 @@ import pwd
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -50,7 +51,7 @@ def postgres_programs() -> Path | None:
 @contextlib.contextmanager
 def pytracking_peer(directory: Path, emails: int, target: str) -> Iterator[Peer]:
     """Run the peer with a database of its own in `directory` until the block ends."""
-    with _postgres(directory / "postgres") as database:
+    with _postgres() as database:
         port = _free_port()
         command = [
             sys.executable, "-m", "gunicorn", "--workers", "2", "--bind", f"127.0.0.1:{port}", "--log-level", "error",
@@ -93,44 +94,30 @@ def has_nginx() -> bool:
 
 
 @contextlib.contextmanager
-def _postgres(directory: Path) -> Iterator[str]:
+def _postgres() -> Iterator[str]:
     programs = postgres_programs()
     if programs is None:
         raise RuntimeError("PostgreSQL is not installed")
-    directory.mkdir(parents=True)
-    # PostgreSQL does not run as root; Debian's package brings a user for it.
-    as_user: list[str] = []
-    if os.geteuid() == 0:
-        as_user = ["setpriv", "--reuid=postgres", "--regid=postgres", "--clear-groups"]
-        user = pwd.getpwnam("postgres")
-        os.chown(directory, user.pw_uid, user.pw_gid)
-        for parent in directory.parents:
-            if parent.stat().st_uid == 0 and parent != Path("/"):
-                parent.chmod(parent.stat().st_mode | 0o011)
-    data, port = directory / "data", _free_port()
-    initdb: list[str | Path] = [*as_user, programs / "initdb", "-D", data, "-U", "postgres", "-A", "trust", "--no-sync"]
-    subprocess.run(initdb, check=True, stdout=subprocess.DEVNULL, cwd=directory)
-    server: list[str | Path] = [
-        *as_user,
-        programs / "postgres",
-        "-D",
-        data,
-        "-p",
-        str(port),
-        "-k",
-        directory,
-        "-c",
-        "listen_addresses=127.0.0.1",
-    ]
-    with (directory.parent / "postgres.log").open("wb") as log:
-        process = spawn(server, directory=directory, output=log)
-    try:
-        wait_until_answering(process, [port])
-        database = f"host=127.0.0.1 port={port} user=postgres dbname=postgres"
-        _create_schema(database)
-        yield database
-    finally:
-        stop(process)
+    with tempfile.TemporaryDirectory(prefix="email-engagement-postgres-", ignore_cleanup_errors=True) as name:
+        directory = Path(name)
+        # PostgreSQL does not run as root; Debian's package brings a user for it.
+        as_user: list[str | Path] = []
+        if os.geteuid() == 0:
+            as_user = ["setpriv", "--reuid=postgres", "--regid=postgres", "--clear-groups"]
+            user = pwd.getpwnam("postgres")
+            os.chown(directory, user.pw_uid, user.pw_gid)
+        data, port = directory / "data", _free_port()
+        initdb = [*as_user, programs / "initdb", "-D", data, "-U", "postgres", "-A", "trust", "--no-sync"]
+        subprocess.run(initdb, check=True, stdout=subprocess.DEVNULL, cwd=directory)
+        postgres = [*as_user, programs / "postgres", "-D", data, "-p", str(port), "-k", directory]
+        process = spawn([*postgres, "-c", "listen_addresses=127.0.0.1"], directory=directory, output=subprocess.DEVNULL)
+        try:
+            wait_until_answering(process, [port])
+            database = f"host=127.0.0.1 port={port} user=postgres dbname=postgres"
+            _create_schema(database)
+            yield database
+        finally:
+            stop(process)
 
 
 def _create_schema(database: str) -> None:

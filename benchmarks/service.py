@@ -25,7 +25,7 @@ from shared.storage.account import close_session
 from shared.storage.organizations import Organization, find_organization
 from shared.storage.tables import Operation
 
-EMAILS = 200
+EMAILS = 400
 TARGET = "https://www.example.com/quotes/42?utm_source=mail&utm_campaign=autumn"
 
 
@@ -94,9 +94,10 @@ async def _prepare() -> tuple[list[str], list[str]]:
     await seed()
     organization = await _contoso()
     pixels, links = [], []
-    for _ in range(EMAILS):
-        email = uuid.uuid4()
-        await _insert_sent_email(organization, str(email))
+    ids = [uuid.uuid4() for _ in range(EMAILS)]
+    for at in range(0, EMAILS, 50):
+        await asyncio.gather(*(_insert_sent_email(organization, str(email)) for email in ids[at : at + 50]))
+    for email in ids:
         secrets, key = settings().token_secrets, settings().token_key
         pixels.append("/o/" + mint(Token(key, organization.name, TokenKind.OPEN, email, 0, 0), secrets))
         links.append("/c/" + mint(Token(key, organization.name, TokenKind.LINK, email, 0, 0, TARGET), secrets))

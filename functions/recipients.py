@@ -25,14 +25,9 @@ NOT_FOUND = """<!doctype html>
 for the address.</p><p><small>Email Engagement</small></p></body></html>
 """
 
-_FOR_ALL = {"X-Robots-Tag": "noindex, nofollow", "Referrer-Policy": "no-referrer", "X-Content-Type-Options": "nosniff"}
-_UNCACHED = {
-    **_FOR_ALL,
-    "Cache-Control": "no-store, no-cache, must-revalidate, private, max-age=0",
-    "Pragma": "no-cache",
-    "Expires": "0",
-}
-_CACHED = {**_FOR_ALL, "Cache-Control": "private, max-age=86400"}
+_FOR_ALL = {"X-Robots-Tag": "noindex, nofollow", "Referrer-Policy": "no-referrer"}
+_UNCACHED = {**_FOR_ALL, "Cache-Control": "no-store, no-cache, must-revalidate, private, max-age=0"}
+_CACHED = {**_FOR_ALL, "Cache-Control": "private, max-age=86400", "X-Content-Type-Options": "nosniff"}
 
 _METHODS = ["GET", "HEAD"]
 _ANONYMOUS = func.AuthLevel.ANONYMOUS

@@ -21,6 +21,7 @@ from shared.engagement.timeline import Event, Timeline, alert_at, tell, within_b
 from shared.engagement.times import iso_seconds, milliseconds, parse_iso
 from shared.engagement.tokens import derive_key
 from shared.services import alerting
+from shared.services.recording import recorder
 from shared.settings import settings
 from shared.storage import emails, journal, queues
 from shared.storage.account import NotFound, PreconditionFailed, StorageError
@@ -33,32 +34,52 @@ IDLE_DELAY = timedelta(seconds=5)
 GRACE_SECONDS = 5
 """How long after its minute a partition may still receive rows of its own accord."""
 SWEEP_SECONDS = 90
-OPEN_PARTITION_ROWS = 1000
-"""How many rows one message takes from a partition whose minute is still open: a burst is folded when it is over."""
+MAX_ROWS = 5000
+"""How many rows one message takes; where there are more, the next one follows at once."""
+MAX_ROWS_WHILE_BUSY = 50
+"""How many where this very process is being hammered, and none of an open minute: recipients first."""
 
 _ATTEMPTS = 30
 _PARALLEL_EMAILS = 8
 _THREAD_FROM = 300
 """From how many hits the timeline is told in a thread, so that no recipient in this process waits for it."""
 
+_in_hand: set[tuple[str, str]] = set()
+
 _log = logging.getLogger(__name__)
 
 
 async def fold_partition(organization_name: str, partition: str, now: datetime) -> timedelta | None:
-    """Fold a journal partition; return when to look again, None when nothing more will come."""
+    """Fold a journal partition; return when to look again, None when nothing more will come or it is in hand already.
+
+    A second message for what this process is folding would only contend with it; whoever is at it looks again.
+    """
     organization = await find_organization(organization_name)
     if organization is None:
         _log.warning("hits of organization %s are not folded: there is no such organization", organization_name)
         return None
+    key = (organization_name, partition)
+    if key in _in_hand:
+        return None
+    _in_hand.add(key)
+    try:
+        return await _fold_partition(organization, partition, now)
+    finally:
+        _in_hand.discard(key)
+
+
+async def _fold_partition(organization: Organization, partition: str, now: datetime) -> timedelta | None:
     closes_at = (journal.partition_minute(partition) + 1) * 60 + GRACE_SECONDS
-    is_open = now.timestamp() < closes_at
-    rows = await journal.read_rows(organization, partition, OPEN_PARTITION_ROWS if is_open else None)
+    is_open, is_busy = now.timestamp() < closes_at, recorder().is_busy
+    if is_open and is_busy:
+        return IDLE_DELAY
+    limit = MAX_ROWS_WHILE_BUSY if is_busy else MAX_ROWS
+    rows = await journal.read_rows(organization, partition, limit)
     if rows:
         await _fold_rows(organization, rows, now)
         await journal.delete_rows(organization, rows)
-    if is_open:
-        return BUSY_DELAY if rows else IDLE_DELAY
-    return BUSY_DELAY if rows else None
+        return timedelta(0) if len(rows) >= limit and not is_busy else BUSY_DELAY
+    return IDLE_DELAY if is_open else None
 
 
 async def fold_email(organization_name: str, email_id: str, now: datetime) -> None:

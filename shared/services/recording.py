@@ -17,6 +17,8 @@ from shared.storage.spool import Spool
 
 FOLD_DELAY = timedelta(seconds=2)
 MAX_QUERY_LENGTH = 512
+BUSY_RATE = 200
+"""Hits per second from which a process counts as hammered; a busy organization's people make a few."""
 
 _KINDS = {
     TokenKind.OPEN: Kind.OPEN,
@@ -39,12 +41,14 @@ class Recorder:
     def __init__(self, spool: Spool, budget: float) -> None:
         self.spool, self.budget = spool, budget
         self.suspended = False
+        self._this_second = self._last_second = (0, 0)
         self._writers: dict[str, Writer] = {}
         self._drain: asyncio.Task[None] | None = None
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def record(self, organization: str, row: Row) -> None:
         """Return when the row is committed or spooled; at the latest when the budget is over."""
+        self._count()
         if self.suspended:
             self._spool(organization, row)
             return
@@ -59,6 +63,18 @@ class Recorder:
         late.cancel()
         if not committed:
             self._spool(organization, row)
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether more than `BUSY_RATE` hits came in the last second or so."""
+        second = int(time.monotonic())
+        return any(at >= second - 1 and hits > BUSY_RATE for at, hits in (self._this_second, self._last_second))
+
+    def _count(self) -> None:
+        second = int(time.monotonic())
+        if self._this_second[0] != second:
+            self._last_second, self._this_second = self._this_second, (second, 0)
+        self._this_second = (second, self._this_second[1] + 1)
 
     def start_draining(self) -> None:
         """Write the spool to the journal in the background, until it is empty."""

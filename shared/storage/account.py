@@ -15,7 +15,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
 from email.utils import formatdate
-from functools import cache
+from functools import cache, cached_property
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -55,7 +55,7 @@ class Unavailable(StorageError):
     """The service did not answer, or answered that it cannot now (429, 5xx): the same call may succeed later."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Account:
     """The addresses of a storage account, and its key where it has one."""
 
@@ -65,6 +65,11 @@ class Account:
     blob_url: str
     key: bytes | None
     connection_string: str
+
+    @cached_property
+    def table_path(self) -> str:
+        """The path of the table service, for canonicalized resources; an emulator's holds the account's name."""
+        return path_of(self.table_url)
 
     def __repr__(self) -> str:
         return f"Account({self.name})"
@@ -131,7 +136,7 @@ def session() -> aiohttp.ClientSession:
             del _sessions[stale]
         found = _sessions[loop] = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=64),
-            timeout=aiohttp.ClientTimeout(total=CALL_TIMEOUT, connect=2.0),
+            timeout=aiohttp.ClientTimeout(total=CALL_TIMEOUT, sock_connect=2.0),
             cookie_jar=aiohttp.DummyCookieJar(),
             auto_decompress=False,
             skip_auto_headers=("User-Agent", "Accept-Encoding"),

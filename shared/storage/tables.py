@@ -22,7 +22,6 @@ from shared.storage.account import (
     call,
     error_for,
     http_date,
-    path_of,
 )
 
 type Entity = dict[str, Any]
@@ -161,7 +160,9 @@ class Tables:
             "DataServiceVersion": "3.0;NetFx",
             "Accept": "application/json;odata=minimalmetadata",
             "Content-Type": "application/json",
-            "Authorization": await authorization(account, lambda: f"{date}\n/{account.name}{path_of(url)}"),
+            "Authorization": await authorization(
+                account, lambda: f"{date}\n/{account.name}{account.table_path}/{resource}"
+            ),
         }
         if headers:
             sent.update(headers)
