@@ -15,9 +15,9 @@ from pathlib import Path
 from benchmarks import cold_start, load, peers, processor_time, service
 from benchmarks import labels as labelling
 from benchmarks.load import Load
-from benchmarks.service import Service
 
 CONNECTIONS = (1, 8, 32)
+KINDS = ("pixel", "link")
 
 
 def main(parts: Sequence[str]) -> None:
@@ -78,55 +78,53 @@ def labels() -> None:
 
 
 def _throughput(directory: Path) -> None:
-    has_peer = peers.postgres_programs() is not None
-    with service.running(directory) as own:
-        if peers.has_nginx():
-            with peers.nginx(directory) as url:
-                _header()
-                for connections in CONNECTIONS:
-                    _row("nginx empty_gif", connections, load.run(url, ["/"], connections, directory))
-                _say("")
-        else:
-            _say("nginx is not installed: no ceiling (apt-get install nginx-light)")
-        if not has_peer:
-            _say("PostgreSQL is not installed: no peer to compare with (apt-get install postgresql)")
-            _own_only(own, directory)
-            return
-        with peers.pytracking_peer(directory, service.EMAILS, service.TARGET) as peer:
-            _compare(own, peer, directory)
+    if peers.has_nginx():
+        with peers.nginx(directory) as url:
+            _header()
+            for connections in CONNECTIONS:
+                _row("nginx empty_gif", connections, load.run(url, ["/"], connections, directory))
+            _say("")
+    else:
+        _say("nginx is not installed: no ceiling (apt-get install nginx-light)")
+    if peers.postgres_programs() is None:
+        _say("PostgreSQL is not installed: no peer to compare with (apt-get install postgresql)")
+        _header()
+        for name in KINDS:
+            for connections in CONNECTIONS:
+                _ours(name, connections, directory)
+        return
+    with peers.pytracking_peer(directory, service.EMAILS, service.TARGET) as peer:
+        _compare(peer, directory)
 
 
-def _own_only(own: Service, directory: Path) -> None:
-    _header()
-    for name, paths in (("pixel", own.pixels), ("link", own.links)):
-        for connections in CONNECTIONS:
-            _measure(f"ours, {name}", own.url, own.host.pid, paths, connections, directory)
-            service.wait_until_folded()
-
-
-def _compare(own: Service, peer: peers.Peer, directory: Path) -> None:
+def _compare(peer: peers.Peer, directory: Path) -> None:
     ratios: list[str] = []
-    hits = 0
-    folding = 0.0
+    hits, folding = 0, 0.0
     _header()
-    for name in ("pixel", "link"):
+    for name in KINDS:
         for connections in CONNECTIONS:
-            ours_paths, peer_paths = (own.pixels, peer.pixels) if name == "pixel" else (own.links, peer.links)
-            ours = _measure(f"ours, {name}", own.url, own.host.pid, ours_paths, connections, directory)
-            hits += ours.requests
-            # Its backlog must not run beside the peer's turn.
-            folding += service.wait_until_folded()
+            ours, seconds = _ours(name, connections, directory)
+            hits, folding = hits + ours.requests, folding + seconds
+            paths = peer.pixels if name == "pixel" else peer.links
             peer.set_synchronous_commit(on=True)
-            durable = _measure(f"peer, {name}", peer.url, peer.pid, peer_paths, connections, directory)
+            durable = _measure(f"peer, {name}", peer.url, peer.pid, paths, connections, directory)
             peer.set_synchronous_commit(on=False)
-            lazy = _measure(f"peer, {name}, lazy commit", peer.url, peer.pid, peer_paths, connections, directory)
+            lazy = _measure(f"peer, {name}, lazy commit", peer.url, peer.pid, paths, connections, directory)
             ratios.append(
                 f"| {name} | {connections} | {ours.per_second / durable.per_second:.2f} "
                 f"| {ours.per_second / lazy.per_second:.2f} |"
             )
     _say("\n| ours / peer | connections | synchronous_commit=on | off |\n|---|--:|--:|--:|")
     _say("\n".join(ratios))
-    _say(f"\nfolding {hits} hits into interactions after the runs took {folding:.0f} s")
+    _say(f"\nfolding the {hits} hits into interactions, after each run, took {folding:.0f} s in all")
+
+
+def _ours(name: str, connections: int, directory: Path) -> tuple[Load, float]:
+    """Measure the service on storage of its own, as the emulator slows down with every row it holds; then fold."""
+    with tempfile.TemporaryDirectory(dir=directory) as fresh, service.running(Path(fresh)) as own:
+        paths = own.pixels if name == "pixel" else own.links
+        found = _measure(f"ours, {name}", own.url, own.host.pid, paths, connections, directory)
+        return found, service.wait_until_folded()
 
 
 def _measure(what: str, url: str, pid: int, paths: Sequence[str], connections: int, directory: Path) -> Load:

@@ -7,6 +7,7 @@ from enum import IntEnum
 from functools import lru_cache
 
 type Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+type Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 
 class Kind(IntEnum):
@@ -74,17 +75,18 @@ def client_address(forwarded_for: str, trusted: Sequence[Network]) -> str:
     """
     found = ""
     for entry in reversed(forwarded_for.split(",")):
-        address = _parse_address(entry.strip())
+        address, text = _parse_address(entry.strip())
         if address is None:
             break
-        found = str(address)
+        found = text
         if not any(address in network for network in trusted):
             break
     return found
 
 
 @lru_cache(maxsize=4096)
-def _parse_address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+def _parse_address(text: str) -> tuple[Address | None, str]:
+    """Return the address that an entry names, without its port, and its text; (None, "") where it names none."""
     if text.startswith("["):
         text = text[1:].partition("]")[0]
     elif text.count(":") == 1:
@@ -92,7 +94,7 @@ def _parse_address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address |
     try:
         address = ipaddress.ip_address(text)
     except ValueError:
-        return None
+        return None, ""
     if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is not None:
-        return address.ipv4_mapped
-    return address
+        address = address.ipv4_mapped
+    return address, str(address)

@@ -115,4 +115,12 @@ def derive_key(secret: bytes, organization: str, purpose: str) -> bytes:
 
 
 def _tag(body: bytes, secret: bytes, organization: str) -> bytes:
-    return hmac.digest(derive_key(secret, organization, "links"), body, hashlib.sha256)[:_TAG_LENGTH]
+    signing = _signer(secret, organization).copy()
+    signing.update(body)
+    return signing.digest()[:_TAG_LENGTH]
+
+
+@lru_cache(maxsize=4096)
+def _signer(secret: bytes, organization: str) -> hmac.HMAC:
+    """Return an HMAC that has the organization's key in it already; a copy costs a third of a new one."""
+    return hmac.new(derive_key(secret, organization, "links"), digestmod=hashlib.sha256)

@@ -140,8 +140,8 @@ def _is_kept(organization: Organization, email: Mapping[str, Any]) -> bool:
 
 
 def _observe(organization: str, row: Entity) -> Observation:
-    secret = settings().token_secrets.get(row["key"], b"")
-    return observe(journal.read_hit(row), derive_key(secret, organization, "sources"))
+    hit, key = journal.read_hit(row)
+    return observe(hit, derive_key(settings().token_secrets.get(key, b""), organization, "sources"))
 
 
 async def _commit(

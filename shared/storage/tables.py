@@ -136,12 +136,13 @@ class Tables:
         for operation in operations:
             entity = operation.entity
             url = base if operation.kind == "insert" else base + _key(entity["PartitionKey"], entity["RowKey"])
-            match = f"If-Match: {operation.etag}\r\n" if operation.etag is not None else ""
+            extra = f"If-Match: {operation.etag}\r\n" if operation.etag is not None else ""
+            if operation.kind == "insert":
+                extra += "Prefer: return-no-content\r\n"
             parts.append(
                 f"--changeset\r\nContent-Type: application/http\r\nContent-Transfer-Encoding: binary\r\n\r\n"
                 f"{_VERBS[operation.kind]} {url} HTTP/1.1\r\nContent-Type: application/json\r\n"
-                f"Accept: application/json;odata=minimalmetadata\r\nPrefer: return-no-content\r\n"
-                f"DataServiceVersion: 3.0\r\n{match}\r\n".encode()
+                f"Accept: application/json;odata=minimalmetadata\r\nDataServiceVersion: 3.0\r\n{extra}\r\n".encode()
             )
             parts.append(b"" if operation.kind == "delete" else _encode(entity))
             parts.append(b"\r\n")

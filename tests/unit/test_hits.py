@@ -72,4 +72,4 @@ header_values = st.text(st.characters(blacklist_categories=["Cs", "Cc"]), max_si
     )
 )
 def test_the_journal_gives_a_hit_back_as_it_was(hit):
-    assert read_hit(make_row(hit, "email", 1, None)) == hit
+    assert read_hit(make_row(hit, "email", 7, None)) == (hit, 7)
