@@ -39,6 +39,8 @@ class Hit:
 
 MAX_HEADERS = 40
 MAX_HEADER_LENGTH = 512
+MAX_HEADERS_LENGTH = 8192
+"""Characters of all values together, so that a hit always fits into a table property."""
 
 _FORGOTTEN = frozenset({
     "authorization", "connection", "cookie", "host", "keep-alive", "proxy-authorization", "te", "trailer",
@@ -53,11 +55,13 @@ _FORGOTTEN = frozenset({
 def kept_headers(headers: Mapping[str, str]) -> dict[str, str]:
     """Return the headers that labelling may look at: lower-case names, bounded in number and length."""
     kept: dict[str, str] = {}
+    left = MAX_HEADERS_LENGTH
     for name, value in headers.items():
         lower = name.lower()
         if lower not in _FORGOTTEN:
-            kept[lower[:64]] = value[:MAX_HEADER_LENGTH]
-            if len(kept) == MAX_HEADERS:
+            kept[lower[:64]] = short = value[:MAX_HEADER_LENGTH]
+            left -= len(short)
+            if left < 0 or len(kept) == MAX_HEADERS:
                 break
     return kept
 

@@ -34,9 +34,9 @@ IDLE_DELAY = timedelta(seconds=5)
 GRACE_SECONDS = 5
 """How long after its minute a partition may still receive rows of its own accord."""
 SWEEP_SECONDS = 90
-MAX_ROWS = 5000
-"""How many rows one message takes; where there are more, the next one follows at once."""
-MAX_ROWS_WHILE_BUSY = 50
+MAX_ROWS = 500
+"""How many group commits, of up to 100 hits, one message takes; where there are more, the next one follows at once."""
+MAX_ROWS_WHILE_BUSY = 5
 """How many where this very process is being hammered, and none of an open minute: recipients first."""
 
 _ATTEMPTS = 30
@@ -76,7 +76,7 @@ async def _fold_partition(organization: Organization, partition: str, now: datet
     limit = MAX_ROWS_WHILE_BUSY if is_busy else MAX_ROWS
     rows = await journal.read_rows(organization, partition, limit)
     if rows:
-        await _fold_rows(organization, rows, now)
+        await _fold_hits(organization, [hit for row in rows for hit in journal.hits_of(row)], now)
         await journal.delete_rows(organization, rows)
         return timedelta(0) if len(rows) >= limit and not is_busy else BUSY_DELAY
     return IDLE_DELAY if is_open else None
@@ -100,13 +100,13 @@ async def sweep(now: datetime) -> None:
             _log.warning("the journal of %s was not swept: %s", organization.name, error.code)
 
 
-async def _fold_rows(organization: Organization, rows: Sequence[Entity], now: datetime) -> None:
-    by_email: dict[str, list[Entity]] = {}
+async def _fold_hits(organization: Organization, rows: Sequence[journal.Row], now: datetime) -> None:
+    by_email: dict[str, list[journal.Row]] = {}
     for row in rows:
         by_email.setdefault(row["email"], []).append(row)
     gate = asyncio.Semaphore(_PARALLEL_EMAILS)
 
-    async def one(email_id: str, own: Sequence[Entity]) -> None:
+    async def one(email_id: str, own: Sequence[journal.Row]) -> None:
         async with gate:
             await _fold_email(organization, email_id, own, now)
 
@@ -117,7 +117,7 @@ async def _fold_rows(organization: Organization, rows: Sequence[Entity], now: da
             raise result
 
 
-async def _fold_email(organization: Organization, email_id: str, rows: Sequence[Entity], now: datetime) -> None:
+async def _fold_email(organization: Organization, email_id: str, rows: Sequence[journal.Row], now: datetime) -> None:
     new = [_observe(organization.name, row) for row in rows]
     for attempt in range(_ATTEMPTS):
         partition = await emails.read_partition(organization, email_id, interactions=True)
@@ -139,7 +139,7 @@ def _is_kept(organization: Organization, email: Mapping[str, Any]) -> bool:
     return bool(organization.settings["isemailmonitoringallowed"] and email.get("isemailfollowed"))
 
 
-def _observe(organization: str, row: Entity) -> Observation:
+def _observe(organization: str, row: journal.Row) -> Observation:
     hit, key = journal.read_hit(row)
     return observe(hit, derive_key(settings().token_secrets.get(key, b""), organization, "sources"))
 

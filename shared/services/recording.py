@@ -119,7 +119,7 @@ class Recorder:
             for row in rows:
                 await self._write_and_wake(organization, [row])
             return
-        await self._send_fold(organization, rows[0]["PartitionKey"])
+        await self._send_fold(organization, rows[0]["partition"])
 
     def _wake_fold(self, organization: str, partition: str) -> None:
         task = asyncio.create_task(self._send_fold(organization, partition))

@@ -1,7 +1,9 @@
 """The journal: where a hit is first written, in group commits, and read by the fold seconds later.
 
-A row's keys are the hit's identity: the partition is the minute and the writer, the row key the writer's sequence. They
-are fixed before the first write, so that writing again replaces.
+A hit's identity is its writer and the writer's sequence, fixed before the first write; the partition is the minute and
+the writer. All hits of one group commit are one entity: a flush is one insert however many hits ride in it, which is a
+third of the work of as many entities in a transaction (docs/decisions.md). Every write has a row key of its own, so
+that nothing is ever replaced; a hit that is written twice is found twice, and the fold takes it once.
 """
 
 import asyncio
@@ -21,30 +23,30 @@ from shared.storage.tables import Entity, Operation, Tables, literal
 type Row = dict[str, Any]
 
 MAX_BATCH = 100
+MAX_PROPERTY = 30_000
+"""Characters of a string property; the service takes 32,768 (64 KiB in UTF-16)."""
+
 WRITER = os.urandom(8).hex()
 """This process: 64 random bits."""
 
 _sequence = count(1)
+_writes = count(1)
 
 
 def make_row(hit: Hit, email: str, key: int, party: int | None) -> Row:
-    """Return the journal row of a hit on `email`, whose token named `key` and maybe a party."""
-    fields = (
-        int(hit.kind), hit.item, hit.at, hit.method, hit.address, hit.query, key, party, hit.headers,
-    )  # fmt: skip
-    # One property instead of a dozen: the service's work, and an emulator's more so, grows with their number.
+    """Return what is journalled of a hit on `email`, whose token named `key` and maybe a party."""
     return {
-        "PartitionKey": f"{hit.at // 60_000:010d}-{hit.id[:16]}",
-        "RowKey": hit.id[17:],
+        "partition": f"{hit.at // 60_000:010d}-{hit.id[:16]}",
+        "sequence": hit.id[17:],
         "email": email,
-        "hit": orjson.dumps(fields).decode(),
+        "hit": (int(hit.kind), hit.item, hit.at, hit.method, hit.address, hit.query, key, party, hit.headers),
     }
 
 
-def read_hit(row: Entity) -> tuple[Hit, int]:
-    """Return the hit that a journal row holds, and the key id that its token named."""
-    kind, item, at, method, address, query, key, _, headers = orjson.loads(row["hit"])
-    identity = f"{row['PartitionKey'][11:]}-{row['RowKey']}"
+def read_hit(row: Row) -> tuple[Hit, int]:
+    """Return the hit that was journalled, and the key id that its token named."""
+    kind, item, at, method, address, query, key, _, headers = row["hit"]
+    identity = f"{row['partition'][11:]}-{row['sequence']}"
     return Hit(identity, Kind(kind), item, at, method, address, headers, query), key
 
 
@@ -97,7 +99,7 @@ class Writer:
         batch: list[tuple[Row, asyncio.Future[bool]]] = []
         while self._pending and len(batch) < MAX_BATCH:
             row, future = self._pending[0]
-            if batch and row["PartitionKey"] != batch[0][0]["PartitionKey"]:
+            if batch and row["partition"] != batch[0][0]["partition"]:
                 break
             self._pending.popleft()
             if not future.done():
@@ -109,7 +111,7 @@ class Writer:
             await write_rows(self.organization, rows)
         except StorageError:
             return False
-        partition = rows[0]["PartitionKey"]
+        partition = rows[0]["partition"]
         if partition != self._last_partition:
             self._last_partition = partition
             self._committed(self.organization, partition)
@@ -117,20 +119,45 @@ class Writer:
 
 
 async def write_rows(organization: str, rows: list[Row]) -> None:
-    """Write rows of one partition, at most 100. Rows of an organization that is gone are dropped.
+    """Write hits of one partition, at most 100, in one entity. Those of an organization that is gone are dropped.
 
     Raises `Unavailable` where the same call may succeed later, `StorageError` where it is refused.
     """
+    entity = {
+        "PartitionKey": rows[0]["partition"],
+        "RowKey": f"{rows[0]['sequence']}-{WRITER}-{next(_writes)}",
+        **_properties(rows),
+    }
     try:
-        await Tables(account_of(organization)).transact(
-            journal_table(organization), [Operation("put", row) for row in rows]
-        )
+        await Tables(account_of(organization)).apply(journal_table(organization), Operation("put", entity))
     except NotFound:
         return
 
 
+def hits_of(entity: Entity) -> list[Row]:
+    """Return the hits that an entity of the journal holds."""
+    partition = entity["PartitionKey"]
+    texts = [line for name, text in entity.items() if name.startswith("hits") for line in text.split("\n")]
+    loaded = map(orjson.loads, texts)
+    return [{"partition": partition, "sequence": s, "email": email, "hit": hit} for s, email, hit in loaded]
+
+
+def _properties(rows: list[Row]) -> dict[str, str]:
+    """Return the hits as JSON, one a line, in as few properties as their size allows."""
+    groups: list[list[str]] = [[]]
+    length = 0
+    for row in rows:
+        text = orjson.dumps((row["sequence"], row["email"], row["hit"])).decode()
+        if groups[-1] and length + len(text) > MAX_PROPERTY:
+            groups.append([])
+            length = 0
+        groups[-1].append(text)
+        length += len(text) + 1
+    return {f"hits{number}": "\n".join(group) for number, group in enumerate(groups)}
+
+
 async def read_rows(organization: Organization, partition: str, limit: int | None = None) -> list[Entity]:
-    """Return a partition's rows in order, at most `limit`."""
+    """Return a partition's entities in order, at most `limit` or a page more; `hits_of` unpacks them."""
     rows: list[Entity] = []
     condition = f"PartitionKey eq {literal(partition)}"
     async for page in organization.tables.query(organization.journal, condition, page_size=min(limit or 1000, 1000)):
@@ -141,7 +168,7 @@ async def read_rows(organization: Organization, partition: str, limit: int | Non
 
 
 async def delete_rows(organization: Organization, rows: list[Entity]) -> None:
-    """Delete exactly these rows of one partition; some may be gone already."""
+    """Delete exactly these entities of one partition; some may be gone already."""
     for at in range(0, len(rows), MAX_BATCH):
         await _delete(
             organization,

@@ -128,7 +128,7 @@ class Spool:
 
 def _batches(path: Path) -> Iterator[tuple[str, list[Row]]]:
     def destination(record: tuple[str, Row]) -> tuple[str, str]:
-        return record[0], record[1]["PartitionKey"]
+        return record[0], record[1]["partition"]
 
     for (organization, _), records in groupby(_records(path), destination):
         batch: list[Row] = []

@@ -58,7 +58,7 @@ async def journalled(organization, *rows):
     """Write rows as recipients' processes would and return their partitions."""
     rows_by_partition: dict[str, list[dict[str, Any]]] = {}
     for row in rows:
-        rows_by_partition.setdefault(row["PartitionKey"], []).append(row)
+        rows_by_partition.setdefault(row["partition"], []).append(row)
     for own in rows_by_partition.values():
         for at in range(0, len(own), 100):
             await journal.write_rows(organization.name, own[at : at + 100])
@@ -119,7 +119,7 @@ async def test_one_display_is_one_open_and_says_what_it_was_merged_into(organiza
     assert counters(found) == recount(found)
     assert found.email["opencount"] == 2
     duplicates = [row["ee_duplicateof"] for row in found.interactions if "ee_duplicateof" in row]
-    assert duplicates == [folding.interaction_id(email_id, f"{first['PartitionKey'][11:]}-{first['RowKey']}")]
+    assert duplicates == [folding.interaction_id(email_id, f"{first['partition'][11:]}-{first['sequence']}")]
 
 
 async def test_machines_stand_beside_people(organization):

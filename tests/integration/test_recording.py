@@ -13,7 +13,7 @@ from shared.engagement.hits import Hit, Kind
 from shared.services.recording import Recorder
 from shared.storage import journal
 from shared.storage.account import Unavailable
-from shared.storage.journal import Writer, make_row, read_rows
+from shared.storage.journal import Writer, hits_of, make_row, read_rows
 from shared.storage.spool import Spool
 
 _numbers = itertools.count(1)
@@ -21,9 +21,14 @@ AT = 1_800_000_000_000
 PARTITION = f"{AT // 60_000:010d}-0123456789abcdef"
 
 
-def a_row(at=AT):
-    hit = Hit(f"0123456789abcdef-{next(_numbers):012d}", Kind.OPEN, 0, at, "GET", "203.0.113.9", {"accept": "*/*"}, "")
+def a_row(at=AT, headers=None):
+    headers = headers or {"accept": "*/*"}
+    hit = Hit(f"0123456789abcdef-{next(_numbers):012d}", Kind.OPEN, 0, at, "GET", "203.0.113.9", headers, "")
     return make_row(hit, str(uuid.uuid4()), 1, None)
+
+
+async def journalled(organization):
+    return [hit for entity in await read_rows(organization, PARTITION) for hit in hits_of(entity)]
 
 
 @pytest.fixture
@@ -46,7 +51,7 @@ class Journal:
     async def write(self, organization, rows):
         if self.down:
             raise Unavailable(0, "Down")
-        self.rows.extend((organization, row["RowKey"]) for row in rows)
+        self.rows.extend((organization, row["sequence"]) for row in rows)
 
 
 async def test_hits_of_a_burst_share_few_writes_and_are_all_there(organization):
@@ -54,8 +59,8 @@ async def test_hits_of_a_burst_share_few_writes_and_are_all_there(organization):
     writer = Writer(organization.name, lambda *partition: woken.append(partition))
     rows = [a_row() for _ in range(250)]
     assert all(await asyncio.gather(*(writer.append(row) for row in rows)))
-    stored = await read_rows(organization, PARTITION)
-    assert sorted(row["RowKey"] for row in stored) == sorted(row["RowKey"] for row in rows)
+    stored = await journalled(organization)
+    assert sorted(row["sequence"] for row in stored) == sorted(row["sequence"] for row in rows)
     assert woken == [(organization.name, PARTITION)], "one fold message for the partition"
 
 
@@ -71,22 +76,30 @@ async def test_hits_of_an_organization_that_is_gone_are_dropped_without_failing(
     assert await writer.append(a_row())
 
 
-async def test_writing_a_row_again_replaces_it(organization):
-    row = a_row()
-    await journal.write_rows(organization.name, [row])
-    await journal.write_rows(organization.name, [row])
-    assert len(await read_rows(organization, PARTITION)) == 1
+async def test_writing_a_hit_again_beside_others_replaces_none_of_them(organization):
+    rows = [a_row() for _ in range(3)]
+    await journal.write_rows(organization.name, rows)
+    await journal.write_rows(organization.name, [rows[0], rows[2]])
+    assert {row["sequence"] for row in await journalled(organization)} == {row["sequence"] for row in rows}
+
+
+async def test_hits_of_any_size_fit_into_one_write(organization):
+    rows = [a_row(headers={f"x-{n}": '"' * 512 for n in range(16)}) for _ in range(20)]
+    await journal.write_rows(organization.name, rows)
+    [entity] = await read_rows(organization, PARTITION)
+    assert [row["sequence"] for row in hits_of(entity)] == [row["sequence"] for row in rows]
+    assert hits_of(entity)[0]["hit"][-1] == rows[0]["hit"][-1]
 
 
 async def test_deleting_takes_exactly_the_rows_that_were_read(organization):
     first, second = [a_row() for _ in range(150)], a_row()
-    for at in (0, 100):
-        await journal.write_rows(organization.name, first[at : at + 100])
+    for row in first:
+        await journal.write_rows(organization.name, [row])
     read = await read_rows(organization, PARTITION)
     await journal.write_rows(organization.name, [second])
     await journal.delete_rows(organization, read[:3])
     await journal.delete_rows(organization, read)
-    assert [row["RowKey"] for row in await read_rows(organization, PARTITION)] == [second["RowKey"]]
+    assert [row["sequence"] for row in await journalled(organization)] == [second["sequence"]]
 
 
 async def test_old_partitions_are_found_and_young_ones_left(organization):
@@ -128,8 +141,8 @@ async def test_what_was_spooled_is_written_when_storage_is_back(organization, sp
     down = False
     assert await recorder.drain_now() == 120
     assert (spooled, recorder.suspended) == (True, False)
-    stored = await read_rows(organization, PARTITION)
-    assert sorted(row["RowKey"] for row in stored) == sorted(row["RowKey"] for row in rows)
+    stored = await journalled(organization)
+    assert sorted(row["sequence"] for row in stored) == sorted(row["sequence"] for row in rows)
 
 
 async def test_a_drain_that_breaks_off_loses_nothing(spool):
@@ -142,7 +155,7 @@ async def test_a_drain_that_breaks_off_loses_nothing(spool):
     journal_.down = False
     spool.append("contoso", late := a_row())
     assert await spool.drain(journal_.write) == 251
-    assert {key for _, key in journal_.rows} == {row["RowKey"] for row in [*rows, late]}
+    assert {key for _, key in journal_.rows} == {row["sequence"] for row in [*rows, late]}
     assert spool.empty
     assert list(spool.directory.iterdir()) == []
 
@@ -157,17 +170,17 @@ async def test_the_spool_of_a_process_that_is_gone_is_adopted(tmp_path):
     assert Spool(tmp_path, "cccccccccccccccc", 1_000_000).adopt() == 0, "one heir"
     journal_ = Journal()
     assert await heir.drain(journal_.write) == 1
-    assert journal_.rows == [("contoso", row["RowKey"])]
+    assert journal_.rows == [("contoso", row["sequence"])]
 
 
 async def test_a_torn_tail_is_ignored(tmp_path):
     gone = Spool(tmp_path, "aaaaaaaaaaaaaaaa", 1_000_000)
     gone.append("contoso", row := a_row())
-    dies(gone, while_writing=b'["contoso",{"PartitionKey":"000')
+    dies(gone, while_writing=b'["contoso",{"partition":"000')
     heir, journal_ = Spool(tmp_path, "bbbbbbbbbbbbbbbb", 1_000_000), Journal()
     heir.adopt()
     assert await heir.drain(journal_.write) == 1
-    assert journal_.rows == [("contoso", row["RowKey"])]
+    assert journal_.rows == [("contoso", row["sequence"])]
 
 
 def test_a_full_spool_counts_what_it_loses(tmp_path):
