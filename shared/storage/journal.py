@@ -18,7 +18,7 @@ import orjson
 from shared.engagement.hits import Hit, Kind
 from shared.storage.account import NotFound, StorageError, account_of
 from shared.storage.organizations import Organization, journal_table
-from shared.storage.tables import Entity, Operation, Tables, literal
+from shared.storage.tables import Entity, EntityWriter, Operation, Tables, literal
 
 type Row = dict[str, Any]
 
@@ -73,6 +73,7 @@ class Writer:
         self._pending: deque[tuple[Row, asyncio.Future[bool]]] = deque()
         self._flushing: asyncio.Task[None] | None = None
         self._last_partition = ""
+        self._entities = EntityWriter(account_of(organization), journal_table(organization))
 
     def append(self, row: Row) -> asyncio.Future[bool]:
         """Queue a row and return a future: True once it is committed, False where the write failed.
@@ -108,7 +109,10 @@ class Writer:
 
     async def _write(self, rows: list[Row]) -> bool:
         try:
-            await write_rows(self.organization, rows)
+            await self._entities.put(_entity(rows))
+        except NotFound:
+            # The organization is gone, and its hits with it.
+            return True
         except StorageError:
             return False
         partition = rows[0]["partition"]
@@ -123,13 +127,8 @@ async def write_rows(organization: str, rows: list[Row]) -> None:
 
     Raises `Unavailable` where the same call may succeed later, `StorageError` where it is refused.
     """
-    entity = {
-        "PartitionKey": rows[0]["partition"],
-        "RowKey": f"{rows[0]['sequence']}-{WRITER}-{next(_writes)}",
-        **_properties(rows),
-    }
     try:
-        await Tables(account_of(organization)).apply(journal_table(organization), Operation("put", entity))
+        await Tables(account_of(organization)).apply(journal_table(organization), Operation("put", _entity(rows)))
     except NotFound:
         return
 
@@ -140,6 +139,14 @@ def hits_of(entity: Entity) -> list[Row]:
     texts = [line for name, text in entity.items() if name.startswith("hits") for line in text.split("\n")]
     loaded = map(orjson.loads, texts)
     return [{"partition": partition, "sequence": s, "email": email, "hit": hit} for s, email, hit in loaded]
+
+
+def _entity(rows: list[Row]) -> Entity:
+    return {
+        "PartitionKey": rows[0]["partition"],
+        "RowKey": f"{rows[0]['sequence']}-{WRITER}-{next(_writes)}",
+        **_properties(rows),
+    }
 
 
 def _properties(rows: list[Row]) -> dict[str, str]:

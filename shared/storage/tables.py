@@ -23,6 +23,7 @@ from shared.storage.account import (
     error_for,
     http_date,
 )
+from shared.storage.connection import Connection
 
 type Entity = dict[str, Any]
 
@@ -152,23 +153,43 @@ class Tables:
     async def _send(
         self, verb: str, resource: str, query: str, body: bytes | None = None, headers: Mapping[str, str] | None = None
     ) -> tuple[int, Mapping[str, str], bytes]:
-        account = self.account
-        url = f"{account.table_url}/{resource}"
-        date = http_date()
-        sent = {
-            "x-ms-date": date,
-            "x-ms-version": API_VERSION,
-            "DataServiceVersion": "3.0;NetFx",
-            "Accept": "application/json;odata=minimalmetadata",
-            "Content-Type": "application/json",
-            "Authorization": await authorization(
-                account, lambda: f"{date}\n/{account.name}{account.table_path}/{resource}"
-            ),
-        }
+        url = f"{self.account.table_url}/{resource}"
+        sent = await _headers(self.account, resource)
         if headers:
             sent.update(headers)
         async with call(verb, url + query, sent, body) as response:
             return response.status, response.headers, await response.read()
+
+
+class EntityWriter:
+    """Puts entities into one table over a connection of its own, one at a time; for the journal."""
+
+    def __init__(self, account: Account, table: str) -> None:
+        self._account, self._table = account, table
+        self._connection = Connection(account.table_url)
+
+    async def put(self, entity: Mapping[str, Any]) -> None:
+        """Write an entity whole. Raises `Unavailable`, `NotFound` where there is no such table, `StorageError`."""
+        resource = self._table + _key(entity["PartitionKey"], entity["RowKey"])
+        target = f"{self._account.table_path}/{resource}"
+        headers = await _headers(self._account, resource)
+        status, answer = await self._connection.request("PUT", target, headers, _encode(entity))
+        _raise_for(status, answer)
+
+
+async def _headers(account: Account, resource: str) -> dict[str, str]:
+    date = http_date()
+    path = f"/{account.name}{account.table_path}/{resource}"
+    return {
+        "x-ms-date": date,
+        "x-ms-version": API_VERSION,
+        "DataServiceVersion": "3.0;NetFx",
+        "Accept": "application/json;odata=minimalmetadata",
+        "Content-Type": "application/json",
+        "Authorization": await authorization(
+            account, lambda: f"{date}\n/{account.name}{account.table_path}/{resource}"
+        ),
+    }
 
 
 def literal(value: str) -> str:

@@ -15,6 +15,7 @@ from shared.storage import journal
 from shared.storage.account import Unavailable
 from shared.storage.journal import Writer, hits_of, make_row, read_rows
 from shared.storage.spool import Spool
+from shared.storage.tables import EntityWriter
 
 _numbers = itertools.count(1)
 AT = 1_800_000_000_000
@@ -114,7 +115,7 @@ async def test_a_store_that_hangs_does_not_keep_the_recipient_waiting(organizati
     async def hang(*_):
         await asyncio.sleep(60)
 
-    monkeypatch.setattr(journal, "write_rows", hang)
+    monkeypatch.setattr(EntityWriter, "put", hang)
     recorder = Recorder(spool, budget=0.05)
     started = time.perf_counter()
     await recorder.record(organization.name, a_row())
@@ -126,19 +127,17 @@ async def test_a_store_that_hangs_does_not_keep_the_recipient_waiting(organizati
 
 
 async def test_what_was_spooled_is_written_when_storage_is_back(organization, spool, monkeypatch):
-    real, down = journal.write_rows, True
+    async def refuse(*_):
+        raise Unavailable(0, "Down")
 
-    async def write(*arguments):
-        if down:
-            raise Unavailable(0, "Down")
-        await real(*arguments)
-
-    monkeypatch.setattr(journal, "write_rows", write)
+    real = journal.write_rows
+    monkeypatch.setattr(EntityWriter, "put", refuse)
+    monkeypatch.setattr(journal, "write_rows", refuse)
     recorder = Recorder(spool, budget=1.0)
     rows = [a_row() for _ in range(120)]
     await asyncio.gather(*(recorder.record(organization.name, row) for row in rows))
     spooled = recorder.suspended
-    down = False
+    monkeypatch.setattr(journal, "write_rows", real)
     assert await recorder.drain_now() == 120
     assert (spooled, recorder.suspended) == (True, False)
     stored = await journalled(organization)
