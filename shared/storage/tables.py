@@ -186,9 +186,7 @@ async def _headers(account: Account, resource: str) -> dict[str, str]:
         "DataServiceVersion": "3.0;NetFx",
         "Accept": "application/json;odata=minimalmetadata",
         "Content-Type": "application/json",
-        "Authorization": await authorization(
-            account, lambda: f"{date}\n/{account.name}{account.table_path}/{resource}"
-        ),
+        "Authorization": await authorization(account, lambda: f"{date}\n{path}"),
     }
 
 
