@@ -6,6 +6,7 @@ that decisions rest on. `python -m benchmarks labels|throughput|outage|cold` run
 
 import os
 import platform
+import statistics
 import sys
 import tempfile
 import time
@@ -17,7 +18,10 @@ from benchmarks import labels as labelling
 from benchmarks.load import Load
 
 CONNECTIONS = (1, 8, 32)
-KINDS = ("pixel", "link")
+CELLS = [(kind, connections) for kind in ("pixel", "link") for connections in CONNECTIONS]
+ROUNDS = 3
+
+type Measured = tuple[Load, float]
 
 
 def main(parts: Sequence[str]) -> None:
@@ -89,52 +93,61 @@ def _throughput(directory: Path) -> None:
     if peers.postgres_programs() is None:
         _say("PostgreSQL is not installed: no peer to compare with (apt-get install postgresql)")
         _header()
-        for name in KINDS:
-            for connections in CONNECTIONS:
-                _ours(name, connections, directory)
+        for kind, connections in CELLS:
+            rounds = [_ours(kind, connections, directory) for _ in range(ROUNDS)]
+            _median_row(f"ours, {kind}", connections, rounds)
         return
     with peers.pytracking_peer(directory, service.EMAILS, service.TARGET) as peer:
         _compare(peer, directory)
 
 
 def _compare(peer: peers.Peer, directory: Path) -> None:
+    """Measure ours, the peer, and the peer with lazy commits in turn, `ROUNDS` times; the ratios are of neighbours."""
     ratios: list[str] = []
-    hits, folding = 0, 0.0
     _header()
-    for name in KINDS:
-        for connections in CONNECTIONS:
-            ours, seconds = _ours(name, connections, directory)
-            hits, folding = hits + ours.requests, folding + seconds
-            paths = peer.pixels if name == "pixel" else peer.links
+    for kind, connections in CELLS:
+        paths = peer.pixels if kind == "pixel" else peer.links
+        ours: list[Measured] = []
+        durable: list[Measured] = []
+        lazy: list[Measured] = []
+        for _ in range(ROUNDS):
+            ours.append(_ours(kind, connections, directory))
             peer.set_synchronous_commit(on=True)
-            durable = _measure(f"peer, {name}", peer.url, peer.pid, paths, connections, directory)
+            durable.append(_measure(peer.url, peer.pid, paths, connections, directory))
             peer.set_synchronous_commit(on=False)
-            lazy = _measure(f"peer, {name}, lazy commit", peer.url, peer.pid, paths, connections, directory)
-            ratios.append(
-                f"| {name} | {connections} | {ours.per_second / durable.per_second:.2f} "
-                f"| {ours.per_second / lazy.per_second:.2f} |"
-            )
+            lazy.append(_measure(peer.url, peer.pid, paths, connections, directory))
+        _median_row(f"ours, {kind}", connections, ours)
+        _median_row(f"peer, {kind}", connections, durable)
+        _median_row(f"peer, {kind}, lazy commit", connections, lazy)
+        ratios.append(f"| {kind} | {connections} | {_ratio(ours, durable)} | {_ratio(ours, lazy)} |")
     _say("\n| ours / peer | connections | synchronous_commit=on | off |\n|---|--:|--:|--:|")
     _say("\n".join(ratios))
-    _say(f"\nfolding the {hits} hits into interactions, after each run, took {folding:.0f} s in all")
 
 
-def _ours(name: str, connections: int, directory: Path) -> tuple[Load, float]:
-    """Measure the service on storage of its own, as the emulator slows down with every row it holds; then fold."""
+def _ratio(ours: Sequence[Measured], peer: Sequence[Measured]) -> str:
+    ratios = [a[0].per_second / b[0].per_second for a, b in zip(ours, peer, strict=True)]
+    return f"{statistics.median(ratios):.2f} ({min(ratios):.2f}-{max(ratios):.2f})"
+
+
+def _ours(kind: str, connections: int, directory: Path) -> Measured:
+    """Measure the service on storage of its own, as the emulator slows down with every row it holds."""
     with tempfile.TemporaryDirectory(dir=directory) as fresh, service.running(Path(fresh)) as own:
-        paths = own.pixels if name == "pixel" else own.links
-        found = _measure(f"ours, {name}", own.url, own.host.pid, paths, connections, directory)
-        return found, service.wait_until_folded()
+        paths = own.pixels if kind == "pixel" else own.links
+        return _measure(own.url, own.host.pid, paths, connections, directory)
 
 
-def _measure(what: str, url: str, pid: int, paths: Sequence[str], connections: int, directory: Path) -> Load:
+def _measure(url: str, pid: int, paths: Sequence[str], connections: int, directory: Path) -> Measured:
+    """Return a load and the microseconds of processor time per hit that the process and its children spent on it."""
     # What a process does once (connections, first imports) is not what a hit costs.
     load.run(url, paths, connections, directory, seconds=1)
     before = processor_time.used(pid)
     found = load.run(url, paths, connections, directory)
-    spent = processor_time.used(pid) - before
-    _row(what, connections, found, spent / max(1, found.requests) * 1e6)
-    return found
+    return found, (processor_time.used(pid) - before) / max(1, found.requests) * 1e6
+
+
+def _median_row(what: str, connections: int, rounds: Sequence[Measured]) -> None:
+    found, micros = sorted(rounds, key=lambda measured: measured[0].per_second)[len(rounds) // 2]
+    _row(what, connections, found, micros)
 
 
 def _wait_until_recorded(expected: int, limit: float = 240) -> float:
