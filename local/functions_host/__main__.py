@@ -1,6 +1,7 @@
 """`python -m local.functions_host [--app DIR]`: serve a function app on PORT (7071) of HOST (127.0.0.1)."""
 
 import argparse
+import logging
 import os
 import socket
 import sys
@@ -28,6 +29,8 @@ def main() -> int:
         os.environ.update(settings)
         os.chdir(app)
         uvloop.run(run(app, options, settings, listener))
+        # Connections that functions keep for their whole life end with the process; nobody has to read about it.
+        logging.getLogger("asyncio").disabled = True
     except (IndexingError, ValueError, OSError) as error:
         print(f"The Functions host cannot start: {error}", file=sys.stderr)
         return 1
