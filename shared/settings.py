@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-type Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+from shared.engagement.hits import Network
 
 
 class SettingError(ValueError):

@@ -4,7 +4,7 @@ What is read first tells whether a message concerns us; its text is read only wh
 `shared.graph.client`. Sources: learn.microsoft.com/graph/api/resources/subscription, .../message.
 """
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from html import escape
@@ -100,21 +100,7 @@ async def unsubscribe(tenant: str, subscription: str) -> None:
 
 async def get_incoming(tenant: str, user: str, message: str) -> Incoming | None:
     """Return a message without its text, or None where the mailbox has it no more."""
-    client = await graph_client(tenant)
-    from kiota_abstractions.base_request_configuration import RequestConfiguration
-    from msgraph.generated.users.item.messages.item.message_item_request_builder import MessageItemRequestBuilder
-
-    parameters = MessageItemRequestBuilder.MessageItemRequestBuilderGetQueryParameters(
-        select=list(_ENVELOPE), expand=list(_EXPAND)
-    )
-    item = client.users.by_user_id(user).messages.by_message_id(message)
-    try:
-        found = await ask(item.get(RequestConfiguration(query_parameters=parameters)))
-    except Rejected as error:
-        # A 404 may also mean that the mailbox is gone, which the catch-up finds out.
-        if error.status == 404:
-            return None
-        raise
+    found = await _get_message(tenant, user, message, _ENVELOPE, _EXPAND)
     return _incoming(found) if found else None
 
 
@@ -142,20 +128,8 @@ async def received_since(tenant: str, user: str, since: datetime) -> AsyncIterat
 
 async def get_content(tenant: str, user: str, message: str) -> Content | None:
     """Return what a message says and whom it went to, or None where the mailbox has it no more."""
-    client = await graph_client(tenant)
-    from kiota_abstractions.base_request_configuration import RequestConfiguration
-    from msgraph.generated.users.item.messages.item.message_item_request_builder import MessageItemRequestBuilder
-
-    parameters = MessageItemRequestBuilder.MessageItemRequestBuilderGetQueryParameters(
-        select=["id", "body", "toRecipients", "ccRecipients", "sentDateTime"]
-    )
-    item = client.users.by_user_id(user).messages.by_message_id(message)
-    try:
-        found = await ask(item.get(RequestConfiguration(query_parameters=parameters)))
-    except Rejected as error:
-        if error.status == 404:
-            return None
-        raise
+    columns = ("id", "body", "toRecipients", "ccRecipients", "sentDateTime")
+    found = await _get_message(tenant, user, message, columns)
     if found is None:
         return None
     return Content(
@@ -176,6 +150,27 @@ async def get_mime(tenant: str, user: str, message: str) -> bytes:
             return b""
         raise
     return found or b""
+
+
+async def _get_message(
+    tenant: str, user: str, message: str, select: Sequence[str], expand: Sequence[str] = ()
+) -> "Message | None":
+    """Return these columns of a message, or None where the mailbox has it no more."""
+    client = await graph_client(tenant)
+    from kiota_abstractions.base_request_configuration import RequestConfiguration
+    from msgraph.generated.users.item.messages.item.message_item_request_builder import MessageItemRequestBuilder
+
+    parameters = MessageItemRequestBuilder.MessageItemRequestBuilderGetQueryParameters(
+        select=list(select), expand=list(expand) or None
+    )
+    item = client.users.by_user_id(user).messages.by_message_id(message)
+    try:
+        return await ask(item.get(RequestConfiguration(query_parameters=parameters)))
+    except Rejected as error:
+        # A 404 may also mean that the mailbox is gone, which the catch-up finds out.
+        if error.status == 404:
+            return None
+        raise
 
 
 def _incoming(message: "Message") -> Incoming:

@@ -165,7 +165,7 @@ async def record(token: Token, method: str, headers: Mapping[str, str], query: s
         headers=kept_headers(headers),
         query=query[:MAX_QUERY_LENGTH],
     )
-    row = journal.make_row(hit, str(token.email), token.key, token.party)
+    row = journal.make_row(hit, str(token.email), token.key)
     await recorder().record(token.organization, row)
 
 

@@ -33,19 +33,19 @@ _sequence = count(1)
 _writes = count(1)
 
 
-def make_row(hit: Hit, email: str, key: int, party: int | None) -> Row:
-    """Return what is journalled of a hit on `email`, whose token named `key` and maybe a party."""
+def make_row(hit: Hit, email: str, key: int) -> Row:
+    """Return what is journalled of a hit on `email`, whose token named `key`."""
     return {
         "partition": f"{hit.at // 60_000:010d}-{hit.id[:16]}",
         "sequence": hit.id[17:],
         "email": email,
-        "hit": (int(hit.kind), hit.item, hit.at, hit.method, hit.address, hit.query, key, party, hit.headers),
+        "hit": (int(hit.kind), hit.item, hit.at, hit.method, hit.address, hit.query, key, hit.headers),
     }
 
 
 def read_hit(row: Row) -> tuple[Hit, int]:
     """Return the hit that was journalled, and the key id that its token named."""
-    kind, item, at, method, address, query, key, _, headers = row["hit"]
+    kind, item, at, method, address, query, key, headers = row["hit"]
     identity = f"{row['partition'][11:]}-{row['sequence']}"
     return Hit(identity, Kind(kind), item, at, method, address, headers, query), key
 

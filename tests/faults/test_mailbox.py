@@ -1,12 +1,10 @@
 """What comes back by mail while Microsoft 365, storage or we ourselves fail: nothing is lost, nothing counts twice."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime, timedelta
 
 import orjson
 import pytest
-import pytest_asyncio
 
 from shared.engagement.notifications import client_state
 from shared.services import mailboxes, replying
@@ -16,42 +14,20 @@ from shared.storage import blobs, emails, queues, records
 from shared.storage.account import NotFound, PreconditionFailed, Unavailable, account_of, host_account
 from shared.storage.tables import Operation
 from tests.conftest import free_ports
+from tests.mailbox_fixtures import receiver, standin, world
 from tests.mailbox_world import (
     MANAGER,
     SELLER,
     World,
-    mailbox_triggers,
-    new_world,
     post,
-    run_standin,
-    settings_for,
 )
+
+__all__ = ["receiver", "standin", "world"]
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:This class is deprecated:DeprecationWarning:msgraph"),
     pytest.mark.filterwarnings("ignore:GetQueryParameters is deprecated:DeprecationWarning:kiota"),
 ]
-
-
-@pytest.fixture(scope="module")
-def standin(configured: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The address of a stand-in; this process's settings point at it."""
-    with run_standin(tmp_path_factory.mktemp("microsoft365")) as url, settings_for(url):
-        yield url
-
-
-@pytest_asyncio.fixture(scope="module")
-async def receiver(standin: str) -> AsyncIterator[None]:
-    """The notification triggers, served where BASE_URL says."""
-    async with mailbox_triggers():
-        yield
-
-
-@pytest_asyncio.fixture
-async def world(standin: str, receiver: None) -> AsyncIterator[World]:
-    """An organization of its own at the stand-in."""
-    async with new_world(standin) as made:
-        yield made
 
 
 async def until_done(world: World, email_id: str, replies: int = 1) -> None:

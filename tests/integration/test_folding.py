@@ -51,7 +51,7 @@ def a_hit(email_id, after=3600.0, kind=Kind.OPEN, item=0, headers=OUTLOOK, addre
         headers,
         "",
     )
-    return journal.make_row(hit, email_id, 1, 0)
+    return journal.make_row(hit, email_id, 1)
 
 
 async def journalled(organization, *rows):

@@ -1,12 +1,10 @@
 """What comes back by mail, from the recipient's reply to the interaction: real tables, queues and HTTP."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime, timedelta
 
 import orjson
 import pytest
-import pytest_asyncio
 
 from shared.engagement.notifications import MAX_BODY, client_state, read_client_state
 from shared.graph.mailbox import LIFETIME
@@ -15,44 +13,22 @@ from shared.settings import settings
 from shared.storage import emails, records
 from shared.storage.organizations import DEFAULT_SETTINGS, Organization, save_organization
 from shared.storage.tables import Operation
+from tests.mailbox_fixtures import receiver, standin, world
 from tests.mailbox_world import (
     ANN,
     MANAGER,
     SELLER,
     TENANT,
     World,
-    mailbox_triggers,
-    new_world,
     post,
-    run_standin,
-    settings_for,
 )
+
+__all__ = ["receiver", "standin", "world"]
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:This class is deprecated:DeprecationWarning:msgraph"),
     pytest.mark.filterwarnings("ignore:GetQueryParameters is deprecated:DeprecationWarning:kiota"),
 ]
-
-
-@pytest.fixture(scope="module")
-def standin(configured: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The address of a stand-in; this process's settings point at it."""
-    with run_standin(tmp_path_factory.mktemp("microsoft365")) as url, settings_for(url):
-        yield url
-
-
-@pytest_asyncio.fixture(scope="module")
-async def receiver(standin: str) -> AsyncIterator[None]:
-    """The notification triggers, served where BASE_URL says."""
-    async with mailbox_triggers():
-        yield
-
-
-@pytest_asyncio.fixture
-async def world(standin: str, receiver: None) -> AsyncIterator[World]:
-    """An organization of its own at the stand-in."""
-    async with new_world(standin) as made:
-        yield made
 
 
 async def notified(world: World) -> list[dict[str, str]]:

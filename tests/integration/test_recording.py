@@ -25,7 +25,7 @@ PARTITION = f"{AT // 60_000:010d}-0123456789abcdef"
 def a_row(at=AT, headers=None):
     headers = headers or {"accept": "*/*"}
     hit = Hit(f"0123456789abcdef-{next(_numbers):012d}", Kind.OPEN, 0, at, "GET", "203.0.113.9", headers, "")
-    return make_row(hit, str(uuid.uuid4()), 1, None)
+    return make_row(hit, str(uuid.uuid4()), 1)
 
 
 async def journalled(organization):

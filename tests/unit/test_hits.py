@@ -82,6 +82,6 @@ header_values = st.text(st.characters(blacklist_categories=["Cs", "Cc"]), max_si
     )
 )
 def test_the_journal_gives_a_hit_back_as_it_was(hit):
-    row = make_row(hit, "email", 7, None)
+    row = make_row(hit, "email", 7)
     assert read_hit(row) == (hit, 7)
     assert read_hit(orjson.loads(orjson.dumps(row))) == (hit, 7)
