@@ -46,7 +46,7 @@ def start(port: int, directory: Path | None, preload: Path | None = None) -> sub
             )
     if directory is not None:
         directory.mkdir(parents=True, exist_ok=True)
-    first = [] if preload is None else ["--require", preload.resolve()]
+    first: list[str | Path] = [] if preload is None else ["--require", preload.resolve()]
     place = ["--inMemoryPersistence"] if directory is None else ["--location", str(directory.resolve())]
     process = spawn(
         [

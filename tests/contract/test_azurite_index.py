@@ -86,4 +86,4 @@ async def test_random_changes_and_queries_are_answered_alike(both: tuple[Tables,
         partition, row = chance.choice(KEYS), chance.choice(KEYS)
         one, other = await asyncio.gather(*(tables.get("Ordered", partition, row) for tables in both))
         assert (one is None) == (other is None)
-    assert len(sum(await pages(both[1], "", 1000), [])) > 30
+    assert len((await pages(both[1], "", 1000))[0]) > 30
