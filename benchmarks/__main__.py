@@ -1,4 +1,4 @@
-"""`make bench`: what a recipient's hit costs, side by side with a synchronous tracker, in one run on one machine.
+"""`make bench`: what a recipient's hit costs beside a synchronous tracker, and what a list costs as it grows.
 
 Nothing here passes or fails: figures belong to the machine they were measured on. docs/benchmarks.md keeps the ones
 that decisions rest on. `python -m benchmarks labels|throughput|outage|cold|lists` runs one part.

@@ -6,11 +6,10 @@
 // it answers a query by evaluating the filter over every entity and sorting what is left, and a point read by walking
 // all entities of that RowKey. What a benchmark of 100,000 emails measured then would be the emulator.
 //
-// So this takes the place of the LokiJS collection behind each table, with the five methods that Azurite calls on it:
-// a map by both keys, and each partition's RowKeys sorted. Where a filter's own conjunction bounds the keys, only
-// entities within the bounds are visited, in order, until a page is full. All else is Azurite's code: parsing and
-// evaluating filters, etags, transactions and their rollback, continuations, what goes over the wire. A query that pins
-// no partition still visits every entity of the partitions it leaves open. Entities are kept in memory only.
+// So this takes the place of the LokiJS collection behind each table, with the methods that Azurite calls on it. What
+// `and` of a filter demands of the keys bounds what is visited, in order, until a page is full. All else is Azurite's
+// code: parsing and evaluating filters, etags, transactions and their rollback, continuations, what goes over the wire.
+// A query that leaves the partition open visits every entity of the partitions it may reach. Memory only.
 
 "use strict";
 
@@ -24,7 +23,8 @@ const parse = require(path.join(PERSISTENCE, "QueryInterpreter/QueryParser")).de
 // Node's own limit is 4 GB; 100,000 emails with their index rows take more.
 v8.setFlagsFromString("--max-old-space-size=12288");
 
-const EVERYTHING = { PartitionKey: ["", undefined], RowKey: ["", undefined] };
+/** Return the range of all keys: from the first, to no last. */
+const everything = () => ({ PartitionKey: ["", undefined], RowKey: ["", undefined] });
 
 /** Return the position of the first of the sorted `keys` that is not below `key`. */
 function position(keys, key) {
@@ -53,8 +53,7 @@ class Sorted {
 
     /** Yield the values from `first` to `last`, both included; without `last` to the end. */
     *range([first, last]) {
-        for (let at = position(this.keys, first); at < this.keys.length; at++) {
-            if (last !== undefined && this.keys[at] > last) return;
+        for (let at = position(this.keys, first); at < this.keys.length && !(this.keys[at] > last); at++) {
             yield this.values.get(this.keys[at]);
         }
     }
@@ -63,7 +62,7 @@ class Sorted {
 /** What Azurite uses of a LokiJS collection. `bounds` are the keys that the next query can reach. */
 class OrderedTable {
     partitions = new Sorted();
-    bounds = EVERYTHING;
+    bounds = everything();
 
     constructor(name) {
         this.name = name;
@@ -79,9 +78,7 @@ class OrderedTable {
         partition.set(entity.RowKey, entity);
     }
 
-    update(entity) {
-        this.insert(entity);
-    }
+    update = this.insert;
 
     remove({ PartitionKey, RowKey }) {
         const partition = this.partitions.values.get(PartitionKey);
@@ -116,19 +113,18 @@ function narrow(bounds, node) {
         narrow(bounds, node.left);
         narrow(bounds, node.right);
     }
-    const range = bounds[node.left?.identifier];
-    if (range === undefined || node.right.name !== "constant" || typeof node.right.value !== "string") return;
-    const value = node.right.value;
+    const [range, value] = [bounds[node.left?.identifier], node.right?.value];
+    if (range === undefined || node.right.name !== "constant" || typeof value !== "string") return;
     if (["eq", "ge", "gt"].includes(node.name) && value > range[0]) range[0] = value;
     if (["eq", "le", "lt"].includes(node.name) && !(value > range[1])) range[1] = value;
 }
 
 /** Return the keys that a query can reach: its filter's, from its continuation on. */
 function boundsOf(filter, nextPartition, nextRow) {
-    const bounds = { PartitionKey: ["", undefined], RowKey: ["", undefined] };
+    const bounds = everything();
     if (filter) narrow(bounds, parse(filter));
     if (nextPartition > bounds.PartitionKey[0]) bounds.PartitionKey[0] = nextPartition;
-    if (bounds.PartitionKey[0] !== bounds.PartitionKey[1]) bounds.RowKey = EVERYTHING.RowKey;
+    if (bounds.PartitionKey[0] !== bounds.PartitionKey[1]) bounds.RowKey = everything().RowKey;
     else if (nextRow > bounds.RowKey[0]) bounds.RowKey[0] = nextRow;
     return bounds;
 }
@@ -146,7 +142,7 @@ Store.prototype.queryTableEntities = function (context, account, table, options,
         const decode = (header) => this.decodeContinuationHeader(header);
         collection.bounds = boundsOf(options.filter, decode(nextPartition), decode(nextRow));
     } catch {
-        collection.bounds = EVERYTHING; // Azurite says what is wrong with the filter.
+        collection.bounds = everything(); // Azurite says what is wrong with the filter.
     }
     // Azurite runs the chain before this returns: no other query comes between.
     return query.call(this, context, account, table, options, nextPartition, nextRow);
