@@ -273,7 +273,7 @@ async def _reschedule(
 
 
 async def _forget(organization: Organization, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Delete what rows led to that are gone now (blobs, keys, index rows); what cannot be deleted is only wasted space."""
+    """Delete the blobs, keys and index rows of rows that are gone; what cannot be deleted now is only wasted space."""
     await attaching.discard(organization, [row for row in rows if row["RowKey"].startswith("attachment:")])
     for row in rows:
         if row["RowKey"] == emails.EMAIL:
