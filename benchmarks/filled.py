@@ -139,9 +139,9 @@ async def _write(organization: Organization, model: Sequence[Entity], difference
             for difference in more:
                 rows, index = _like(model, difference)
                 writes.create_task(write(organization.emails, rows))
-                for operation in index:
-                    partition = operation.entity["PartitionKey"]
-                    waiting.setdefault(partition, []).append(operation)
+                for row in index:
+                    partition = row["PartitionKey"]
+                    waiting.setdefault(partition, []).append(Operation("put", row))
                     if len(waiting[partition]) == MAX_OPERATIONS:
                         writes.create_task(write(organization.lists, waiting.pop(partition)))
         written += len(more)
@@ -169,7 +169,7 @@ def _difference(chance: random.Random, number: int, owners: Sequence[str], conta
     }
 
 
-def _like(model: Sequence[Entity], difference: Mapping[str, Any]) -> tuple[list[Operation], tuple[Operation, ...]]:
+def _like(model: Sequence[Entity], difference: Mapping[str, Any]) -> tuple[list[Operation], tuple[Entity, ...]]:
     """Return the rows of a new email that is like `model` with a `difference`, and its index rows."""
     old, new = model[0]["PartitionKey"], str(uuid.uuid4())
     rows = [{name: new if value == old else value for name, value in row.items()} for row in model]
