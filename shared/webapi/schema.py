@@ -38,9 +38,12 @@ GUIDS = frozenset({Type.GUID}) | LOOKUPS
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A column. `length` counts characters; `options` is label by value; `states` is the state that each status belongs
-    to. `navigations` of a lookup is the table by the name that binds to it. A column that is not `writable` is ignored
-    on create and refused on update. A `lazy` column is a blob, read only when it is asked for and never filtered on.
+    """A column. `length` counts UTF-16 code units; `options` is label by value; `states` is the state that each status
+    belongs to. `navigations` of a lookup is the table by the name that binds to it. A column that is not `writable` is
+    ignored on create and refused on update; one that is `once` is set on create only. A `required` one cannot be null
+    and must be given on create where it has no default. A `lazy` column is a blob, read only when it is asked for and
+    never filtered on. `label` is its display name, `about` describes it in a line, `source` says where it is documented
+    where that is not the table's.
     """
 
     name: str
@@ -55,6 +58,10 @@ class Column:
     writable: bool = True
     required: bool = False
     lazy: bool = False
+    once: bool = False
+    label: str = ""
+    about: str = ""
+    source: str = ""
 
     @property
     def wire(self) -> str:
@@ -75,6 +82,14 @@ class Collection:
     column: str
 
 
+@dataclass(frozen=True, slots=True)
+class Key:
+    """An alternate key: columns whose values together name one row, as in ``contacts(ee_externalid='e9')``."""
+
+    name: str
+    columns: tuple[str, ...]
+
+
 @dataclass(frozen=True)
 class Table:
     """A table. `kept` says where its rows are: a record of its own, the email's row, a row under an email (`prefix`
@@ -92,6 +107,11 @@ class Table:
     writers: Literal["owner", "administrator", "nobody"] = "owner"
     creatable: bool = True
     collections: Mapping[str, Collection] = field(default_factory=dict)
+    keys: tuple[Key, ...] = ()
+    label: str = ""
+    plural: str = ""
+    about: str = ""
+    source: str = ""
     order: str = ""
     """The column that rows are sorted by, newest first, where a request does not say; else by id."""
 

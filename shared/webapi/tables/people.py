@@ -1,6 +1,6 @@
 """People and companies: contact, account, lead, systemuser, queue (Microsoft's table reference of each)."""
 
-from shared.webapi.schema import Column, Table, audit, fixed, flag, guid, integer, lookup, memo, state, text, time
+from shared.webapi.schema import Column, Key, Table, audit, fixed, flag, guid, integer, lookup, memo, state, text, time
 
 
 def _address() -> tuple[Column, ...]:
@@ -13,7 +13,11 @@ def _address() -> tuple[Column, ...]:
         text("address1_postalcode", 20),
         text("address1_country", 80),
         text("ee_timezone", 100),
+        text("ee_externalid", 100),
     )
+
+
+_KEYS = (Key("ee_externalid", ("ee_externalid",)),)
 
 
 def _mail() -> tuple[Column, ...]:
@@ -52,6 +56,7 @@ CONTACT = Table(
         *state(),
         *audit(),
     ),
+    keys=_KEYS,
 )
 
 ACCOUNT = Table(
@@ -72,6 +77,7 @@ ACCOUNT = Table(
         *state(),
         *audit(),
     ),
+    keys=_KEYS,
 )
 
 LEAD = Table(
@@ -97,6 +103,7 @@ LEAD = Table(
         *state("Open", "Qualified"),
         *audit(),
     ),
+    keys=_KEYS,
 )
 
 SYSTEMUSER = Table(
