@@ -1,5 +1,7 @@
 """Query options: filters against a plain evaluation, sorting, pages, and what is refused."""
 
+import base64
+import json
 import uuid
 from typing import Any
 
@@ -10,7 +12,7 @@ from hypothesis import strategies as st
 from shared.webapi.errors import Failure
 from shared.webapi.filters import Condition, parse_filter, substitute_aliases
 from shared.webapi.patterns import matches
-from shared.webapi.query import is_after, make_token, parse_options, parse_query, sort_rows, split_top
+from shared.webapi.query import demand_place, is_after, make_token, parse_options, parse_query, sort_rows, split_top
 from shared.webapi.tables import TABLES
 
 EMAIL, CONTACT = TABLES["email"], TABLES["contact"]
@@ -18,7 +20,7 @@ ONE, TWO = "0b1d0b6e-0000-4000-8000-000000000001", "0b1d0b6e-0000-4000-8000-0000
 
 
 def row(**columns: Any) -> dict[str, Any]:
-    return {column.name: None for column in EMAIL.columns} | {"activityid": ONE} | columns
+    return {column.name: None for column in EMAIL.columns} | {"activityid": ONE, "_place": ONE} | columns
 
 
 def keeps(text: str, given_row: dict[str, Any]) -> bool:
@@ -285,9 +287,7 @@ def test_aliases_are_put_in_outside_of_quotes() -> None:
     ("options", "culprit"),
     [
         ({"$skip": "5"}, "$skip"),
-        ({"$apply": "x"}, "$apply"),
         ({"$Top": "5"}, "$Top"),
-        ({"fetchXml": "<fetch/>"}, "fetchXml"),
         ({"$top": "-1"}, "$top"),
         ({"$top": "many"}, "$top"),
         ({"$count": "yes"}, "$count"),
@@ -312,6 +312,26 @@ def test_a_query_option_that_is_wrong_is_named(options: dict[str, str], culprit:
     assert culprit in raised.value.message
 
 
+@pytest.mark.parametrize("option", ["fetchXml", "sql", "savedQuery", "userQuery", "$apply"])
+def test_a_query_language_that_is_not_here_is_said_to_be_missing(option: str) -> None:
+    with pytest.raises(Failure) as raised:
+        parse_query({option: "x"}, EMAIL)
+    assert raised.value.status == 501
+    assert option in raised.value.message
+
+
+@pytest.mark.parametrize(
+    ("orderby", "keys"),
+    [("", ["a"]), ("subject", []), ("subject", [5]), ("opencount", ["x"]), ("opencount", [True]), ("senton", ["x"])],
+)
+def test_a_token_of_another_query_is_refused(orderby: str, keys: list[Any]) -> None:
+    token = base64.urlsafe_b64encode(json.dumps([2, keys, ONE, None]).encode()).decode()
+    query = parse_query({"$orderby": orderby, "$skiptoken": token}, EMAIL)
+    with pytest.raises(Failure) as raised:
+        demand_place(query)
+    assert raised.value.status == 400
+
+
 @given(st.text("ab,;()'", max_size=20))
 def test_splitting_loses_nothing_but_separators(text: str) -> None:
     assert "".join(split_top(text, ",")).replace(",", "") == text.replace(",", "")
@@ -325,23 +345,23 @@ SORTABLE = st.lists(
 
 @given(SORTABLE, st.sampled_from(["subject", "subject desc", "opencount desc,subject", "subject,opencount desc", ""]))
 def test_pages_by_token_give_every_row_once_and_in_order(items: list[dict[str, Any]], orderby: str) -> None:
-    rows = [row(activityid=str(uuid.UUID(int=number)), **item) for number, item in enumerate(items)]
+    rows = [row(_place=str(uuid.UUID(int=number)), **item) for number, item in enumerate(items)]
     query = parse_query({"$orderby": orderby} if orderby else {}, EMAIL)
-    sort_rows(rows, EMAIL, query.order)
+    sort_rows(rows, query.order)
     seen: list[dict[str, Any]] = []
     rest = rows
     while rest:
         seen += rest[:2]
-        token = make_token(rest[:2][-1], EMAIL, query.order, 2, None)
+        token = make_token(rest[:2][-1], query.order, 2, None)
         again = parse_query(({"$orderby": orderby} if orderby else {}) | {"$skiptoken": token}, EMAIL)
         assert again.after is not None
-        rest = [item for item in rows if is_after(item, EMAIL, again.order, again.after)]
+        rest = [item for item in rows if is_after(item, again.order, again.after)]
     assert seen == rows
 
 
 def test_nulls_come_first_and_last_when_descending() -> None:
     rows = [row(activityid=ONE, subject="a"), row(activityid=TWO, subject=None)]
-    sort_rows(rows, EMAIL, parse_query({"$orderby": "subject"}, EMAIL).order)
+    sort_rows(rows, parse_query({"$orderby": "subject"}, EMAIL).order)
     assert [item["subject"] for item in rows] == [None, "a"]
-    sort_rows(rows, EMAIL, parse_query({"$orderby": "subject desc"}, EMAIL).order)
+    sort_rows(rows, parse_query({"$orderby": "subject desc"}, EMAIL).order)
     assert [item["subject"] for item in rows] == ["a", None]
