@@ -14,14 +14,10 @@
 "use strict";
 
 const path = require("node:path");
-const v8 = require("node:v8");
 
 const PERSISTENCE = path.join(__dirname, "../local/node_modules/azurite/dist/src/table/persistence");
 const Store = require(path.join(PERSISTENCE, "LokiTableMetadataStore")).default;
 const parse = require(path.join(PERSISTENCE, "QueryInterpreter/QueryParser")).default;
-
-// Node's own limit is 4 GB; 100,000 emails with their index rows take more.
-v8.setFlagsFromString("--max-old-space-size=12288");
 
 /** Return the range of all keys: from the first, to no last. */
 const everything = () => ({ PartitionKey: ["", undefined], RowKey: ["", undefined] });

@@ -83,8 +83,6 @@ def deployment() -> Iterator[Issuer]:
         stack.callback(_restore, before)
         issuer = stack.enter_context(issuing())
         spool = stack.enter_context(tempfile.TemporaryDirectory(prefix="email-engagement-bench-"))
-        stack.callback(stop, azurite.start(port, None, _INDEX))
-        stack.callback(stop, azurite.start(port + 3, None))
         os.environ |= {
             "AzureWebJobsStorage": azurite.connection_string(port),
             f"STORAGE_{PLAIN.upper()}": azurite.connection_string(port + 3),
@@ -94,6 +92,8 @@ def deployment() -> Iterator[Issuer]:
             "MICROSOFT365_URL": issuer.url,
             "SPOOL_DIR": spool,
         }
+        stack.callback(stop, azurite.start(port, None, _INDEX))
+        stack.callback(stop, azurite.start(port + 3, None))
         _forget_settings()
         yield issuer
 
