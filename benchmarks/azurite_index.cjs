@@ -19,38 +19,60 @@ const PERSISTENCE = path.join(__dirname, "../local/node_modules/azurite/dist/src
 const Store = require(path.join(PERSISTENCE, "LokiTableMetadataStore")).default;
 const parse = require(path.join(PERSISTENCE, "QueryInterpreter/QueryParser")).default;
 
+// How many keys are kept together; the test has small blocks, so that they split.
+const BLOCK = Number(process.env.AZURITE_INDEX_BLOCK ?? 512);
+
 /** Return the range of all keys: from the first, to no last. */
 const everything = () => ({ PartitionKey: ["", undefined], RowKey: ["", undefined] });
 
-/** Return the position of the first of the sorted `keys` that is not below `key`. */
-function position(keys, key) {
-    let [low, high] = [0, keys.length];
-    while (low < high) {
-        const middle = (low + high) >>> 1;
-        if (keys[middle] < key) low = middle + 1;
-        else high = middle;
+/** Return how many of `count` things in order `isBefore` is true of; it is true of the first ones only. */
+function countBefore(count, isBefore) {
+    let low = 0;
+    while (low < count) {
+        const middle = (low + count) >>> 1;
+        if (isBefore(middle)) low = middle + 1;
+        else count = middle;
     }
     return low;
 }
 
-/** A map whose keys are also kept sorted. */
+/** A map whose keys are also kept sorted, in blocks: one array would be moved by every insertion. */
 class Sorted {
     values = new Map();
-    keys = [];
+    blocks = [[]];
+
+    /** Return the block that `key` belongs in, and the position in it of the first key that is not below. */
+    find(key) {
+        const at = Math.max(0, countBefore(this.blocks.length, (block) => this.blocks[block][0] <= key) - 1);
+        const block = this.blocks[at];
+        return [at, countBefore(block.length, (position) => block[position] < key)];
+    }
 
     set(key, value) {
-        if (!this.values.has(key)) this.keys.splice(position(this.keys, key), 0, key);
+        if (!this.values.has(key)) {
+            const [at, position] = this.find(key);
+            const block = this.blocks[at];
+            block.splice(position, 0, key);
+            if (block.length > BLOCK) this.blocks.splice(at + 1, 0, block.splice(BLOCK / 2));
+        }
         this.values.set(key, value);
     }
 
     delete(key) {
-        if (this.values.delete(key)) this.keys.splice(position(this.keys, key), 1);
+        if (!this.values.delete(key)) return;
+        const [at, position] = this.find(key);
+        this.blocks[at].splice(position, 1);
+        if (this.blocks[at].length === 0 && this.blocks.length > 1) this.blocks.splice(at, 1);
     }
 
     /** Yield the values from `first` to `last`, both included; without `last` to the end. */
     *range([first, last]) {
-        for (let at = position(this.keys, first); at < this.keys.length && !(this.keys[at] > last); at++) {
-            yield this.values.get(this.keys[at]);
+        let [at, position] = this.find(first);
+        for (; at < this.blocks.length; at++, position = 0) {
+            for (const key of this.blocks[at].slice(position)) {
+                if (key > last) return;
+                yield this.values.get(key);
+            }
         }
     }
 }
@@ -79,7 +101,7 @@ class OrderedTable {
     remove({ PartitionKey, RowKey }) {
         const partition = this.partitions.values.get(PartitionKey);
         partition?.delete(RowKey);
-        if (partition?.keys.length === 0) this.partitions.delete(PartitionKey);
+        if (partition?.values.size === 0) this.partitions.delete(PartitionKey);
     }
 
     /** A chain is filtered by `where`, is sorted already, and is evaluated only as far as its `limit`. */

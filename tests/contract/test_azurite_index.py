@@ -23,7 +23,9 @@ KEYS = ("", "a", "a b", "a'b", "ab", "b", "b:1", "b;1", "Z", "ä", "😀", "10",
 def both(azurite: str) -> Iterator[tuple[Tables, Tables]]:
     """Return the tables of a plain Azurite and of one that keeps them in order."""
     port = free_ports(3)
-    process = emulator.start(port, None, PRELOAD)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("AZURITE_INDEX_BLOCK", "4")
+        process = emulator.start(port, None, PRELOAD)
     plain, ordered = parse_connection_string(azurite), parse_connection_string(emulator.connection_string(port))
     yield Tables(plain), Tables(ordered)
     stop(process)
