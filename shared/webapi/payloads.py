@@ -19,6 +19,8 @@ from shared.webapi.values import Stored, to_stored
 
 _REFERENCE = re.compile(r"(?:[^?#\s()]*?/api/data/v9\.\d+/)?/?(\w+)\((.*)\)", re.IGNORECASE | re.DOTALL)
 
+_MADE_TOGETHER = frozenset({("email", "activityparty"), ("email", "activitymimeattachment")})
+
 
 @dataclass(slots=True)
 class Payload:
@@ -73,7 +75,15 @@ def parse_payload(table: Table, sent: Mapping[str, Any], *, creating: bool) -> P
             _unbind(payload, table, name, value, creating=creating)
         else:
             _column(payload, table, name, value, creating=creating)
+    if creating:
+        _demand_needed(payload, table)
     return payload
+
+
+def _demand_needed(payload: Payload, table: Table) -> None:
+    for column in table.needed:
+        if payload.columns.get(column.name) is None:
+            raise invalid(f"The column '{column.name}' of '{table.logical}' is required: give it a value.")
 
 
 async def resolve_references(organization: Organization, table: Table, sent: Mapping[str, Any]) -> dict[str, Any]:
@@ -90,7 +100,7 @@ async def resolve_references(organization: Organization, table: Table, sent: Map
             resolved[name] = f"/{target.set}({found})"
         elif name in table.collections and isinstance(value, list):
             inner = TABLES[table.collections[name].table]
-            if inner.kept == "child":
+            if (table.logical, inner.logical) in _MADE_TOGETHER:
                 resolved[name] = [
                     await resolve_references(organization, inner, item) if isinstance(item, dict) else item
                     for item in value
@@ -108,11 +118,8 @@ def _column(payload: Payload, table: Table, name: str, value: Any, *, creating: 
     if name == table.id:
         payload.id = str(to_stored(table, column, value) or "")
         return
-    if not column.writable:
-        if not creating:
-            raise invalid(f"The column '{name}' of '{table.logical}' is kept by the service and cannot be set.")
+    if not _is_set(table, column, name, creating=creating):
         return
-    _demand_changeable(table, column, creating=creating)
     if column.type in LOOKUPS:
         navigation = next(iter(column.navigations))
         raise bad_payload(f"'{name}' is read-only on the wire: set the lookup with '{navigation}@odata.bind'.")
@@ -123,9 +130,15 @@ def _column(payload: Payload, table: Table, name: str, value: Any, *, creating: 
         payload.columns[name] = stored
 
 
-def _demand_changeable(table: Table, column: Column, *, creating: bool) -> None:
+def _is_set(table: Table, column: Column, name: str, *, creating: bool) -> bool:
+    """Return whether a column sent as `name` is written, False where it is ignored; raise `Failure` 400 where the
+    service keeps it or it is set on create only, and a row is changed."""
+    kept = not column.writable or column.name == table.id
+    if kept and not creating:
+        raise invalid(f"The column '{name}' of '{table.logical}' is kept by the service and cannot be set.")
     if column.once and not creating:
-        raise invalid(f"The column '{column.name}' of '{table.logical}' is set on create only and cannot be changed.")
+        raise invalid(f"The column '{name}' of '{table.logical}' is set on create only and cannot be changed.")
+    return not kept
 
 
 def _unbind(payload: Payload, table: Table, navigation: str, value: Any, *, creating: bool) -> None:
@@ -133,8 +146,8 @@ def _unbind(payload: Payload, table: Table, navigation: str, value: Any, *, crea
     column, _ = table.by_navigation[navigation]
     if value is not None:
         raise bad_payload(f"'{navigation}' names a lookup: set it with '{navigation}@odata.bind', or to null.")
-    _demand_changeable(table, column, creating=creating)
-    _point(payload, table, column, None)
+    if _is_set(table, column, navigation, creating=creating):
+        _point(payload, table, column, None)
 
 
 def _bind(payload: Payload, table: Table, navigation: str, value: Any, *, creating: bool) -> None:
@@ -144,9 +157,8 @@ def _bind(payload: Payload, table: Table, navigation: str, value: Any, *, creati
             f"value was found in the payload. 'Microsoft.Dynamics.CRM.{table.logical}' has no such navigation property."
         )
     column, target = table.by_navigation[navigation]
-    if not column.writable:
+    if not _is_set(table, column, navigation, creating=creating):
         raise invalid(f"The lookup '{navigation}' of '{table.logical}' is kept by the service and cannot be set.")
-    _demand_changeable(table, column, creating=creating)
     if value is None:
         _point(payload, table, column, None)
         return
@@ -169,8 +181,9 @@ def parse_reference(value: Any, target: str, where: str) -> RowKey:
     match = _REFERENCE.fullmatch(unquote(value.strip())) if isinstance(value, str) else None
     if match is None:
         raise bad_payload(f"The value of '{where}' is not a reference such as /{TABLES[target].set}(<id>).")
-    if match[1] != TABLES[target].set:
-        known = SETS.get(match[1])
+    known = SETS.get(match[1])
+    # An email may be named as the activity that it is.
+    if known is None or target not in (known.logical, known.view_of):
         reason = f"'{match[1]}' holds {known.logical} rows" if known else f"there is no entity set '{match[1]}'"
         raise bad_payload(f"The value of '{where}' must name a row of '{TABLES[target].set}': {reason}.")
     return parse_key(TABLES[target], match[2])
@@ -178,11 +191,11 @@ def parse_reference(value: Any, target: str, where: str) -> RowKey:
 
 def _collection(payload: Payload, table: Table, name: str, value: Any) -> None:
     """Rows that are made together with an email: its parties and attachments (deep insert)."""
-    inner = TABLES[table.collections[name].table]
-    if inner.logical not in ("activityparty", "activitymimeattachment"):
-        raise bad_payload(f"'{name}' cannot be written with its '{table.logical}': write the rows to '{inner.set}'.")
+    if (table.logical, table.collections[name].table) not in _MADE_TOGETHER:
+        raise bad_payload(f"'{name}' is read only: rows of '{table.collections[name].table}' are made on their own.")
     if not isinstance(value, list) or not all(isinstance(item, dict) for item in value):
         raise bad_payload(f"'{name}' must be a list of rows.")
+    inner = TABLES[table.collections[name].table]
     rows = [parse_payload(inner, item, creating=True) for item in value]
     if inner.logical == "activityparty":
         payload.parties = [_party(row) for row in rows]

@@ -80,11 +80,11 @@ def _named(child: Table, key: str | None, reference: str | None) -> RowKey:
 def _other_side(table: Table, name: str) -> tuple[Table, Column, str]:
     """Return a collection's table, the lookup that its rows point here with, and that lookup's navigation property."""
     collection = table.collections[name]
-    child = TABLES[collection.table]
+    child = TABLES[TABLES[collection.table].view_of or collection.table]
     if child.kept == "child":
         raise invalid(
-            f"The rows of '{name}' are part of their {table.logical} and cannot be associated: write them with it, "
-            f"or through '{child.set}'."
+            f"The rows of '{name}' cannot be associated: each belongs to its email and is written with it or, where it "
+            "is an attachment, through 'activitymimeattachments'."
         )
     column = child.by_name[collection.column]
     return child, column, next(key for key, target in column.navigations.items() if target == table.logical)

@@ -244,7 +244,6 @@ async def _create_record(context: Context, table: Table, payload: Payload) -> st
         demand_ownership(caller, owner)
         columns |= {"ownerid": owner, "createdby": caller.user, "modifiedby": caller.user}
     made = payload.id or str(uuid.uuid4())
-    _demand_required(table, columns)
     row = {**columns, table.id: made}
     await keys.insert(context.organization, table.logical, made, row, columns_of_keys(table))
     return made
@@ -280,12 +279,6 @@ async def _delete_record(context: Context, table: Table, id: str, expected: int 
         if gone:
             return
     raise PreconditionFailed(412, "UpdateConditionNotSatisfied")
-
-
-def _demand_required(table: Table, columns: Mapping[str, Any]) -> None:
-    for column in table.columns:
-        if column.required and columns.get(column.name) is None:
-            raise invalid(f"The column '{column.name}' of '{table.logical}' is required: give it a value.")
 
 
 async def _writable(context: Context, table: Table, id: str) -> dict[str, Any]:
