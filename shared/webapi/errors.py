@@ -102,11 +102,6 @@ def method_not_allowed(method: str, what: str, allowed: str = "") -> Failure:
     return Failure(405, "0x80060888", f"{method} is not supported on {what}.{hint}", {"Allow": allowed})
 
 
-def not_implemented(message: str) -> Failure:
-    """Something of Dataverse's that is not built here; the message says what to use instead."""
-    return Failure(501, "0x80040203", message)
-
-
 def unavailable() -> Failure:
     """Storage does not answer; the same request may succeed soon."""
     return Failure(503, "0x80044151", "The service is busy. Please try again shortly.", {"Retry-After": "5"})
