@@ -2,19 +2,22 @@
 
 import logging
 import re
+import time
 import uuid
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
+from shared.services.caller import Caller
 from shared.services.errors import Missing, Refused
 from shared.services.people import welcome
 from shared.services.rights import Denied
 from shared.storage.account import PreconditionFailed, StorageError, Unavailable
 from shared.storage.organizations import Organization, find_organization
-from shared.webapi import actions, metadata, reading, writing
-from shared.webapi.auth import authenticate
+from shared.webapi import actions, cors, metadata, reading, writing
+from shared.webapi.auth import Identity, authenticate
+from shared.webapi.budget import budgets
 from shared.webapi.context import Context, parse_condition, parse_preferences, version_in
 from shared.webapi.errors import (
     Failure,
@@ -60,12 +63,14 @@ class _Path:
 
 async def handle(request: Request, now: datetime | None = None) -> Response:
     """Answer a request; every failure becomes an answer in Dataverse's shape, and tells nothing of our insides."""
-    address = parse_address(request)
     service_request = str(uuid.uuid4())
+    common = {"OData-Version": "4.0", "Cache-Control": "no-cache", "x-ms-service-request-id": service_request}
+    if request.method == "HEAD":
+        # Answered as GET; the server in front sends the headers and leaves the body out.
+        request = replace(request, method="GET")
     try:
-        if address is None or not _VERSION.fullmatch(address.version):
-            raise unknown_segment(address.version if address else "")
-        response = await _answer(request, address, now or datetime.now(UTC))
+        address = _demand_address(request)
+        response = await _answer(request, address, now or datetime.now(UTC), common)
     except Failure as failure:
         response = error_response(failure)
     except Refused as refusal:
@@ -88,15 +93,26 @@ async def handle(request: Request, now: datetime | None = None) -> Response:
     except Exception:  # noqa: BLE001 - a caller gets an answer in Dataverse's shape whatever happens
         _log.exception("the Web API failed, request %s", service_request)
         response = error_response(unexpected())
-    common = {"OData-Version": "4.0", "Cache-Control": "no-cache", "x-ms-service-request-id": service_request}
     return Response(response.status, {**common, **response.headers}, response.body)
 
 
-async def _answer(request: Request, address: Address, now: datetime) -> Response:
+async def _answer(request: Request, address: Address, now: datetime, common: dict[str, str]) -> Response:
+    """Answer a request; what its answer says however it ends is added to `common`."""
     organization = await find_organization(address.organization)
+    origins = organization.settings[cors.SETTING] if organization is not None else ()
+    if request.method == "OPTIONS":
+        return cors.preflight(request, origins)
+    common |= cors.answer_headers(request, origins)
     caller, identity = await authenticate(request, organization)
     if organization is None:
         raise unknown_segment(address.organization)
+    with budgets().spend((organization.id, caller.user), time.monotonic, common):
+        return await _answer_known(request, address, organization, caller, identity, now)
+
+
+async def _answer_known(
+    request: Request, address: Address, organization: Organization, caller: Caller, identity: Identity, now: datetime
+) -> Response:
     await welcome(organization, identity.user, identity.name, identity.address, now)
     context = Context(
         organization,
@@ -305,6 +321,16 @@ def _demand_size(request: Request, segment: str, organization: Organization) -> 
         raise Failure(
             413, "0x80060888", f"The request has {len(request.body):,} bytes; at most {limit:,} are taken here."
         )
+
+
+def _demand_address(request: Request) -> Address:
+    try:
+        address = parse_address(request)
+    except ValueError:
+        raise bad_query("The Host header must name a host: links in the answer begin with it.") from None
+    if address is None or not _VERSION.fullmatch(address.version):
+        raise unknown_segment(address.version if address else "")
+    return address
 
 
 def _demand_method(request: Request, method: str, what: str) -> None:

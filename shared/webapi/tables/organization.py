@@ -16,6 +16,7 @@ ORGANIZATION = Table(
         flag("allowunresolvedpartiesonemailsend", True),
         integer("maxuploadfilesize", high=131_072 * 1024),
         memo("blockedattachments", 1_073_741_823),
+        memo("ee_allowedorigins", 10_000),
     ),
     kept="organization",
     writers="administrator",
