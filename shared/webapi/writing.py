@@ -224,7 +224,8 @@ def _consistent(table: Table, changes: Mapping[str, Any], old: Mapping[str, Any]
     status = next((column for column in table.columns if column.type is Type.STATUS), None)
     if status is not None and {"statecode", "statuscode"} & new.keys():
         if new.get("statuscode") is None:
-            new["statuscode"] = next(value for value, state in status.states.items() if state == new["statecode"])
+            wanted = new.get("statecode", old.get("statecode") or 0)
+            new["statuscode"] = next(value for value, state in status.states.items() if state == wanted)
         state = status.states[new["statuscode"]]
         if "statecode" in changes and changes["statecode"] != state and "statuscode" in changes:
             wrong = f"{new['statuscode']} is not a valid statuscode for statecode {changes['statecode']}"
