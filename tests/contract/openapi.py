@@ -15,7 +15,7 @@ ERRORS: Mapping[str, Iterable[int]] = {
 }
 """Statuses that an error may have, by method (docs of `shared.webapi.errors`; dynamics.md 3.3)."""
 
-ERROR_SHAPE: Mapping[str, Any] = {
+ERROR_SHAPE: dict[str, Any] = {
     "type": "object",
     "required": ["error"],
     "additionalProperties": False,
@@ -33,6 +33,8 @@ ERROR_SHAPE: Mapping[str, Any] = {
 }
 """The body of every error but 401, which has none."""
 
+KNOWN_ID = "0b1d0b6e-0000-4000-8000-000000000001"
+"""A row of this id is there at the beginning, in every set that takes one without any column."""
 _LONG = 4000
 """Texts that may be longer are described without a limit: a fuzzer would send one character more than it."""
 _FILTERS: Mapping[str, str] = {
@@ -79,12 +81,12 @@ def _table_paths(table: Table) -> dict[str, Any]:
             "post": _operation("post", [_prefer()], made, _row(table)),
         },
         f"/{table.set}/$count": {
-            "get": _operation("get", _query(table), {"200": _content("text/plain")}),
+            "get": _operation("get", [_filter(table)], {"200": _content("text/plain")}),
         },
         f"/{table.set}({{id}})": {
             "get": _operation(
                 "get",
-                [_id(), *_query(table), _header("If-None-Match", {"type": "string"})],
+                [_id(), _select(table), _expand(table), _header("If-None-Match", {"type": "string"})],
                 {"200": _json(), "304": {"description": "unchanged"}},
             )
             | {"operationId": f"get_{table.set}"},
@@ -111,10 +113,8 @@ def _table_paths(table: Table) -> dict[str, Any]:
 
 def _links(table: Table) -> dict[str, Any]:
     """What may be done with a row that was just made: its id stands in the parentheses of ``OData-EntityId``."""
-    id = {"id": r"$response.header.OData-EntityId#regex:\(([0-9a-f-]+)\)$"}
-    return {
-        name: {"operationId": f"{name}_{table.set}", "parameters": id} for name in ("get", "patch", "delete")
-    }
+    made = {"id": r"$response.header.OData-EntityId#regex:\(([0-9a-f-]+)\)$"}
+    return {name: {"operationId": f"{name}_{table.set}", "parameters": made} for name in ("get", "patch", "delete")}
 
 
 def _row(table: Table) -> dict[str, Any]:
@@ -124,7 +124,7 @@ def _row(table: Table) -> dict[str, Any]:
     }
     for name, (column, target) in table.by_navigation.items():
         if column.writable:
-            reference = f"/{TABLES[target].set}(0b1d0b6e-0000-4000-8000-000000000001)" if target in TABLES else ""
+            reference = f"/{TABLES[target].set}({KNOWN_ID})" if target in TABLES else ""
             properties[f"{name}@odata.bind"] = {"anyOf": [{"enum": [reference, None]}, {"type": "string"}]}
     for name in table.collections:
         inner = TABLES[table.collections[name].table]
@@ -150,21 +150,34 @@ def _value(column: Column) -> dict[str, Any]:
 
 
 def _query(table: Table) -> list[dict[str, Any]]:
-    eager = [column for column in table.columns if not column.lazy]
-    filters = [_FILTERS[_kind(column)].format(column.wire) for column in eager]
-    orders = [f"{column.wire} {direction}" for column, direction in zip(eager, ("asc", "desc") * len(eager))]  # noqa: B905
-    navigations = [f"{name}($select={TABLES[target].id})" for name, (_, target) in table.by_navigation.items()]
-    navigations += [f"{name}($top=1)" for name in table.collections]
+    columns = [column.wire for column in table.columns if not column.lazy]
     return [
-        _option("$select", [",".join(column.wire for column in table.columns), table.id]),
-        _option("$filter", filters),
-        _option("$orderby", orders),
+        _select(table),
+        _filter(table),
+        _option("$orderby", [*(f"{name} desc" for name in columns), ",".join(columns)]),
         _option("$top", ["0", "1", "5000"]),
         _option("$count", ["true", "false"]),
-        _option("$expand", navigations or [""]),
+        _expand(table),
         _option("$skiptoken", ["", "WzFd"]),
         _header("Prefer", {"enum": ['odata.include-annotations="*"', "odata.maxpagesize=2", "return=representation"]}),
     ]
+
+
+def _select(table: Table) -> dict[str, Any]:
+    return _option("$select", [",".join(column.wire for column in table.columns), table.id])
+
+
+def _filter(table: Table) -> dict[str, Any]:
+    return _option(
+        "$filter", [_FILTERS[_kind(column)].format(column.wire) for column in table.columns if not column.lazy]
+    )
+
+
+def _expand(table: Table) -> dict[str, Any]:
+    navigations = [
+        f"{name}($select={TABLES[target].id})" for name, (_, target) in table.by_navigation.items() if target in TABLES
+    ]
+    return _option("$expand", [*navigations, *(f"{name}($top=1)" for name in table.collections), ""])
 
 
 def _kind(column: Column) -> str:
@@ -191,7 +204,7 @@ def _path(name: str, schema: dict[str, Any]) -> dict[str, Any]:
 
 
 def _id() -> dict[str, Any]:
-    return _path("id", {"type": "string", "format": "uuid"})
+    return _path("id", {"anyOf": [{"enum": [KNOWN_ID]}, {"type": "string", "format": "uuid"}]})
 
 
 def _header(name: str, schema: dict[str, Any]) -> dict[str, Any]:
