@@ -107,6 +107,11 @@ def unavailable() -> Failure:
     return Failure(503, "0x80044151", "The service is busy. Please try again shortly.", {"Retry-After": "5"})
 
 
+def too_many_requests(code: str, message: str, retry_after: int) -> Failure:
+    """A budget is used up (Microsoft's "Service protection API limits"); `retry_after` is whole seconds."""
+    return Failure(429, code, message, {"Retry-After": str(retry_after)})
+
+
 def unexpected() -> Failure:
     """Our own fault (UnExpected); the details are in the log only."""
     return Failure(500, "0x80040216", "An unexpected error occurred.")
