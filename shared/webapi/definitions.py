@@ -179,7 +179,19 @@ def _relationships(table: Table) -> Iterator[Definition]:
             "ReferencingEntityNavigationPropertyName": name,
             "ReferencedEntity": target,
             "ReferencedAttribute": TABLES[target].id,
+            # Asked for by dataverse-api, which fails without it; null where the other side cannot be expanded.
+            "ReferencedEntityNavigationPropertyName": _collection_of(table, column, target),
         }
+
+
+def _collection_of(table: Table, column: Column, target: str) -> str | None:
+    """Return the collection of `target` that holds the rows whose lookup `column` names it, or None."""
+    found = (
+        name
+        for name, collection in TABLES[target].collections.items()
+        if (collection.table, collection.column) == (table.logical, column.name)
+    )
+    return next(found, None)
 
 
 def _label(name: str) -> Definition:
