@@ -107,6 +107,7 @@ def table_definition(table: Table) -> Definition:
         "PrimaryNameAttribute": table.name,
         "DisplayName": _label(table.logical),
         "DisplayCollectionName": _label(table.set),
+        "Description": _label(""),
         "OwnershipType": "UserOwned" if "ownerid" in table.by_name else "OrganizationOwned",
         "IsActivity": table.kept == "email",
         "IsPrivate": False,
@@ -115,6 +116,7 @@ def table_definition(table: Table) -> Definition:
         "IsLogicalEntity": False,
         "IsOptimisticConcurrencyEnabled": True,
         "IsDocumentManagementEnabled": table.kept == "email",
+        "HasNotes": False,
         "HasActivities": table.logical in ("contact", "account", "lead"),
     }
 
