@@ -32,7 +32,8 @@ _FILTERABLE = Table(
             for name in (
                 "LogicalName", "SchemaName", "EntitySetName", "PrimaryIdAttribute", "PrimaryNameAttribute",
                 "ReferencingEntity", "ReferencingAttribute", "ReferencedEntity", "ReferencedAttribute",
-                "ReferencingEntityNavigationPropertyName",
+                "ReferencingEntityNavigationPropertyName", "RelationshipType",
+                "AttributeType",
             )
         ),
         *(
