@@ -33,7 +33,7 @@ _FILTERABLE = Table(
                 "LogicalName", "SchemaName", "EntitySetName", "PrimaryIdAttribute", "PrimaryNameAttribute",
                 "ReferencingEntity", "ReferencingAttribute", "ReferencedEntity", "ReferencedAttribute",
                 "ReferencingEntityNavigationPropertyName", "RelationshipType",
-                "AttributeType",
+                "AttributeType", "primaryobjecttypecode", "name",
             )
         ),
         *(
@@ -77,6 +77,22 @@ def one_to_many(table: Table | None = None) -> list[Definition]:
     """Return the relationships that point at a table, or all there are."""
     everything = [item for other in TABLES.values() for item in _relationships(other)]
     return [item for item in everything if table is None or item["ReferencedEntity"] == table.logical]
+
+
+def messages() -> list[Definition]:
+    """Return which tables take which messages, as the rows of sdkmessagefilters: dataverse-api looks there for
+    CreateMultiple and UpdateMultiple before it sends them."""
+    return [
+        {
+            "sdkmessagefilterid": _id(f"{table.logical}.{name}"),
+            "primaryobjecttypecode": table.logical,
+            "name": name,
+            "sdkmessageid": {"sdkmessageid": _id(name), "name": name},
+        }
+        for table in TABLES.values()
+        if table.creatable and table.writers != "nobody"
+        for name in ("CreateMultiple", "UpdateMultiple", "UpsertMultiple")
+    ]
 
 
 def arrange(items: list[Definition], options: Mapping[str, str]) -> list[Definition]:

@@ -11,8 +11,6 @@ from shared.webapi.schema import Table
 from shared.webapi.tables import TABLES
 
 _ONE_TO_MANY = f"{NAMESPACE}.OneToManyRelationshipMetadata"
-_EMPTY_SETS = frozenset({"sdkmessagefilters"})
-"""Sets that clients ask for when they start, and find nothing in that would change what they do."""
 
 
 def answer(base: str, name: str, key: str | None, rest: tuple[str, ...], options: Mapping[str, str]) -> Response | None:
@@ -23,8 +21,8 @@ def answer(base: str, name: str, key: str | None, rest: tuple[str, ...], options
         return _json({"@odata.context": f"{base}/$metadata", "value": sets})
     if name == "$metadata" and not rest:
         return Response(200, {"Content-Type": "application/xml"}, csdl())
-    if name in _EMPTY_SETS and not rest:
-        return _list(base, name, [], {})
+    if name == "sdkmessagefilters" and not rest:
+        return _list(base, name, definitions.messages(), _by_message(options))
     if name == "RelationshipDefinitions" and rest in ((), (_ONE_TO_MANY,)):
         return _list(base, name, definitions.one_to_many(), options)
     if name != "EntityDefinitions":
@@ -69,6 +67,11 @@ def _parts(table: Table, rest: tuple[str, ...]) -> list[dict[str, Any]] | dict[s
 
 def _list(base: str, name: str, items: list[dict[str, Any]], options: Mapping[str, str]) -> Response:
     return _json({"@odata.context": f"{base}/$metadata#{name}", "value": definitions.arrange(items, options)})
+
+
+def _by_message(options: Mapping[str, str]) -> dict[str, str]:
+    """Return options whose filter looks at a message's name where it is, beside the table and not behind a lookup."""
+    return {name: value.replace("sdkmessageid/name", "name") for name, value in options.items()}
 
 
 def _without_filter(options: Mapping[str, str]) -> dict[str, str]:
