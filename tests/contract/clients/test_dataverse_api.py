@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import requests
-from dataverse_api import DataverseClient
+from dataverse_api.dataverse import DataverseClient
 from dataverse_api.entity import DataverseEntity
 from dataverse_api.errors import DataverseAPIError
 from dataverse_api.utils.batching import BatchCommand, RequestMethod
@@ -89,7 +89,7 @@ def test_a_table_that_is_not_there_is_an_error(client: DataverseClient) -> None:
 
 def test_the_definition_of_a_table_is_read(client: DataverseClient) -> None:
     definition = client.get_entity_definition("email")
-    assert definition.schema_name == "Email"
+    assert (definition.schema_name, definition.is_activity) == ("Email", True)
 
 
 # Rows
@@ -149,7 +149,7 @@ def test_pages_bring_every_row_once_and_in_order(contacts: DataverseEntity, mark
 def test_rows_are_upserted_by_id(contacts: DataverseEntity, mark: str) -> None:
     ids = sorted(str(uuid.uuid4()) for _ in range(2))
     for name in "AB":
-        data = [{"contactid": id, "firstname": f"{name}{n}", "department": mark} for n, id in enumerate(ids)]
+        data = [{"contactid": made, "firstname": f"{name}{n}", "department": mark} for n, made in enumerate(ids)]
         assert statuses(contacts.upsert(data)) == [204, 204]
     assert names(contacts, mark) == ["B0", "B1"]
     found = contacts.read(filter=f"department eq '{mark}'", order_by="firstname")
@@ -157,9 +157,9 @@ def test_rows_are_upserted_by_id(contacts: DataverseEntity, mark: str) -> None:
 
 
 def test_rows_are_upserted_by_id_in_a_batch(contacts: DataverseEntity, mark: str) -> None:
-    id = str(uuid.uuid4())
+    made = str(uuid.uuid4())
     for name in "AB":
-        answers = contacts.upsert([{"contactid": id, "firstname": name, "department": mark}], mode="batch")
+        answers = contacts.upsert([{"contactid": made, "firstname": name, "department": mark}], mode="batch")
         assert inner_statuses(answers) == [204]
     assert names(contacts, mark) == ["B"]
 

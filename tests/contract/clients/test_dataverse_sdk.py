@@ -1,4 +1,4 @@
-"""Microsoft's Dataverse SDK for Python (PyPI PowerPlatform-Dataverse-Client), unchanged, against the running service."""
+"""Microsoft's Dataverse SDK for Python (PowerPlatform-Dataverse-Client), unchanged, against the running service."""
 
 import base64
 import uuid
@@ -63,7 +63,7 @@ def code(error: HttpError) -> Any:
 
 def test_an_email_is_created_with_parties_a_lookup_and_an_attachment(sdk: DataverseClient) -> None:
     person = contact(sdk)
-    id = sdk.records.create(
+    made = sdk.records.create(
         "email",
         {
             "Subject": "Offer",
@@ -79,12 +79,12 @@ def test_an_email_is_created_with_parties_a_lookup_and_an_attachment(sdk: Datave
     )
     row = sdk.records.retrieve(
         "email",
-        id,
+        made,
         select=["Subject", "description", "followemailuserpreference", "_regardingobjectid_value", "attachmentcount"],
         expand=["email_activity_parties($select=addressused,participationtypemask)", "email_activity_mime_attachment"],
     )
     assert row is not None
-    assert (row.id, row["subject"], row["description"]) == (id, "Offer", "<p>Hello</p>")
+    assert (row.id, row["subject"], row["description"]) == (made, "Offer", "<p>Hello</p>")
     assert (row["followemailuserpreference"], row["_regardingobjectid_value"]) == (True, person)
     parties = {(party["participationtypemask"], party["addressused"]) for party in row["email_activity_parties"]}
     assert parties == {(1, "seller@contoso.example"), (2, "alan@x.example"), (3, "stranger@y.example")}
@@ -92,8 +92,8 @@ def test_an_email_is_created_with_parties_a_lookup_and_an_attachment(sdk: Datave
 
 
 def test_labels_of_choices_become_their_numbers(sdk: DataverseClient) -> None:
-    id = sdk.records.create("email", {"subject": "Offer", "prioritycode": "High", "deliveryprioritycode": "low"})
-    row = sdk.records.retrieve("email", id, select=["prioritycode", "deliveryprioritycode"], include_annotations="*")
+    made = sdk.records.create("email", {"subject": "Offer", "prioritycode": "High", "deliveryprioritycode": "low"})
+    row = sdk.records.retrieve("email", made, select=["prioritycode", "deliveryprioritycode"], include_annotations="*")
     assert row is not None
     assert (row["prioritycode"], row["deliveryprioritycode"]) == (2, 0)
     assert row["prioritycode@OData.Community.Display.V1.FormattedValue"] == "High"
@@ -112,18 +112,18 @@ def test_a_table_that_is_not_there_is_said_to_be_unknown(sdk: DataverseClient) -
 
 
 def test_a_row_is_changed(sdk: DataverseClient) -> None:
-    id = contact(sdk, firstname="Alan")
-    sdk.records.update("contact", id, {"FirstName": "A.", "jobtitle": None, "followemail": False})
-    row = sdk.records.retrieve("contact", id)
+    made = contact(sdk, firstname="Alan")
+    sdk.records.update("contact", made, {"FirstName": "A.", "jobtitle": None, "followemail": False})
+    row = sdk.records.retrieve("contact", made)
     assert row is not None
     assert (row["fullname"], row["jobtitle"], row["followemail"]) == ("A. Turing", None, False)
 
 
 def test_a_row_is_deleted(sdk: DataverseClient) -> None:
-    id = contact(sdk)
-    sdk.records.delete("contact", id)
-    assert sdk.records.retrieve("contact", id) is None
-    assert failure(lambda: sdk.records.delete("contact", id)).status_code == 404
+    made = contact(sdk)
+    sdk.records.delete("contact", made)
+    assert sdk.records.retrieve("contact", made) is None
+    assert failure(lambda: sdk.records.delete("contact", made)).status_code == 404
 
 
 def test_rows_are_deleted_one_by_one(sdk: DataverseClient, mark: str) -> None:
@@ -149,8 +149,10 @@ def test_a_row_is_upserted_by_an_alternate_key(sdk: DataverseClient, mark: str) 
 
 def test_many_rows_are_upserted_by_an_alternate_key(sdk: DataverseClient, mark: str) -> None:
     sdk.records.upsert("contact", [UpsertItem({"ee_externalid": f"{mark}-1"}, {"firstname": "Alan"})])
-    items = [UpsertItem({"ee_externalid": f"{mark}-{n}"}, {"department": mark, "jobtitle": str(n)}) for n in range(3)]
-    sdk.records.upsert("contact", items)
+    sdk.records.upsert(
+        "contact",
+        [UpsertItem({"ee_externalid": f"{mark}-{n}"}, {"department": mark, "jobtitle": str(n)}) for n in range(3)],
+    )
     rows = sdk.records.list("contact", filter=f"department eq '{mark}'", orderby=["jobtitle"])
     assert [(row["jobtitle"], row["firstname"]) for row in rows] == [("0", None), ("1", "Alan"), ("2", None)]
 
@@ -160,7 +162,7 @@ def test_many_rows_are_created_and_changed(sdk: DataverseClient, mark: str) -> N
     assert len(set(ids)) == 3
     sdk.records.update("contact", ids, {"jobtitle": "Engineer"})
     sdk.records.update("contact", ids[:2], [{"firstname": "X"}, {"firstname": "Y"}])
-    rows = [sdk.records.retrieve("contact", id) for id in ids]
+    rows = [sdk.records.retrieve("contact", made) for made in ids]
     assert [(row["firstname"], row["jobtitle"]) for row in rows if row] == [
         ("X", "Engineer"), ("Y", "Engineer"), ("C", "Engineer"),
     ]  # fmt: skip
@@ -227,7 +229,7 @@ def test_the_query_builder_is_understood(sdk: DataverseClient, mark: str) -> Non
         .order_by("firstname")
         .page_size(2)
     )
-    assert [row["firstname"] for row in query.execute()] == ["Ada", "Barbara", "Chuck"]
+    assert [row["firstname"] for page in query.execute_pages() for row in page] == ["Ada", "Barbara", "Chuck"]
 
 
 def test_numbers_and_times_are_compared(sdk: DataverseClient, mark: str) -> None:
@@ -324,7 +326,7 @@ def test_many_rows_ride_in_a_batch(sdk: DataverseClient, mark: str) -> None:
 
 def call(sdk: DataverseClient, method: str, path: str, **body: Any) -> Any:
     with sdk._scoped_odata() as internal:
-        answer = internal._request(method, f"{internal.api}/{path}", **({"json": body} if body else {}))
+        answer = internal._request(method, f"{internal.api}/{path}", json=body or None)
         return answer.json() if answer.text else None
 
 
@@ -336,7 +338,7 @@ def test_whoami_names_the_caller(sdk: DataverseClient, service: Service) -> None
 
 def test_an_email_is_sent(sdk: DataverseClient, service: Service) -> None:
     address = f"{uuid.uuid4().hex}@client.example"
-    id = sdk.records.create(
+    made = sdk.records.create(
         "email",
         {
             "subject": "Offer by SDK",
@@ -344,21 +346,23 @@ def test_an_email_is_sent(sdk: DataverseClient, service: Service) -> None:
             "email_activity_parties": [{"addressused": address, "participationtypemask": 2}],
         },
     )
-    answer = call(sdk, "post", f"emails({id})/Microsoft.Dynamics.CRM.SendEmail", IssueSend=True)
+    answer = call(sdk, "post", f"emails({made})/Microsoft.Dynamics.CRM.SendEmail", IssueSend=True)
     assert answer["Subject"] == "Offer by SDK"
     (message,) = eventually(lambda: service.mailbox(address), bool)
     assert message["subject"] == "Offer by SDK"
-    row = eventually(lambda: sdk.records.retrieve("email", id), lambda row: row is not None and row["statuscode"] == 3)
+    row = eventually(
+        lambda: sdk.records.retrieve("email", made), lambda row: row is not None and row["statuscode"] == 3
+    )
     assert row is not None
     assert row["senton"]
 
 
 def test_an_attachment_is_followed_and_not_followed(sdk: DataverseClient) -> None:
-    id = sdk.records.create("email", {"subject": "Offer"})
+    made = sdk.records.create("email", {"subject": "Offer"})
     file = sdk.records.create(
         "activitymimeattachment",
         {
-            "objectid_email@odata.bind": f"/emails({id})",
+            "objectid_email@odata.bind": f"/emails({made})",
             "objecttypecode": "email",
             "filename": "a.txt",
             "mimetype": "text/plain",
