@@ -48,9 +48,7 @@ def test_a_row_is_created_read_changed_and_deleted(client: EdmEnabledODataClient
     with pytest.raises(ODataClientError) as stale:
         client.update_entity(uri, {"lastname": "Byron"}, etag=read.etag)
     assert (stale.value.status_code, stale.value.error_code) == (412, "0x80060882")
-    client.update_property(
-        client.entity_uri("contacts", made.get_value("contactid")).append_property_segment("jobtitle"), "x"
-    )
+    client.update_property(uri.copy().append_property_segment("jobtitle"), "Countess")
     assert client.get_entity(uri).get_value("jobtitle") == "Countess"
     client.delete_entity(uri)
     with pytest.raises(ODataClientError) as gone:
