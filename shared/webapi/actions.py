@@ -9,6 +9,7 @@ from shared.services.errors import Missing
 from shared.services.parties import demand_sender
 from shared.services.rights import demand_write
 from shared.storage import emails
+from shared.webapi.bulk_delete import bulk_delete
 from shared.webapi.context import Context
 from shared.webapi.errors import bad_payload
 from shared.webapi.values import parse_guid
@@ -89,6 +90,7 @@ FUNCTIONS: Mapping[str, Callable[[Context], Awaitable[Answer]]] = {"WhoAmI": who
 """Unbound functions without parameters, called with GET, with or without parentheses."""
 
 UNBOUND: Mapping[str, Callable[[Context, Mapping[str, Any]], Awaitable[Answer]]] = {
+    "BulkDelete": bulk_delete,
     "FollowEmailAttachment": follow_email_attachment,
     "UnfollowEmailAttachment": unfollow_email_attachment,
 }
