@@ -12,6 +12,7 @@ from shared.storage import emails
 from shared.webapi.bulk_delete import bulk_delete
 from shared.webapi.context import Context
 from shared.webapi.errors import bad_payload
+from shared.webapi.operations import OPERATIONS
 from shared.webapi.values import parse_guid
 
 type Answer = dict[str, Any] | None
@@ -34,7 +35,7 @@ async def send_email(context: Context, id: str, sent: Mapping[str, Any]) -> Answ
     Source: Microsoft's SendEmail action reference. ``TrackingToken`` is accepted and not needed: replies are found by
     their headers.
     """
-    _demand_parameters(sent, {"IssueSend", "TrackingToken"}, "SendEmail")
+    _demand_parameters(sent, "SendEmail")
     issue = sent.get("IssueSend")
     if not isinstance(issue, bool):
         raise bad_payload("SendEmail needs the parameter 'IssueSend': true to send, false to only mark as sent.")
@@ -69,7 +70,7 @@ async def unfollow_email_attachment(context: Context, sent: Mapping[str, Any]) -
 
 
 async def _follow(context: Context, sent: Mapping[str, Any], action: str, *, followed: bool) -> Answer:
-    _demand_parameters(sent, {"ActivityMimeAttachmentId"}, action)
+    _demand_parameters(sent, action)
     value = sent.get("ActivityMimeAttachmentId")
     attachment = parse_guid(value) if isinstance(value, str) else None
     if attachment is None:
@@ -80,9 +81,9 @@ async def _follow(context: Context, sent: Mapping[str, Any], action: str, *, fol
     return None
 
 
-def _demand_parameters(sent: Mapping[str, Any], known: set[str], action: str) -> None:
+def _demand_parameters(sent: Mapping[str, Any], action: str) -> None:
     for name in sent:
-        if name not in known and "@" not in name:
+        if name not in OPERATIONS[action].parameters and "@" not in name:
             raise bad_payload(f"The parameter '{name}' in the request payload is not a valid parameter of '{action}'.")
 
 
