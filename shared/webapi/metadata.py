@@ -30,6 +30,9 @@ def answer(base: str, name: str, key: str | None, rest: tuple[str, ...], options
     if name == "sdkmessagefilters" and not rest:
         by_name = {option: value.replace("sdkmessageid/name", "name") for option, value in options.items()}
         return _list(base, name, definitions.messages(), by_name)
+    if name == "GlobalOptionSetDefinitions" and key is None and not rest:
+        # Every choice belongs to a column of its own.
+        return _list(base, name, [], {})
     if name == "RelationshipDefinitions":
         return _answer(base, name, _relationship(key, rest), options)
     if name != "EntityDefinitions":

@@ -262,9 +262,8 @@ def test_one_relationship_is_found_by_its_id(steps: Steps) -> None:
     assert steps.value("retrieveRelationship") is True
 
 
-def test_global_choices_are_listed(steps: Steps) -> None:
-    names = {item["Name"] for item in steps.value("retrieveGlobalOptionSets")["value"]}
-    assert {"email_remindertype", "email_reminderstatus", "interaction_type"} <= names
+def test_there_are_no_global_choices(steps: Steps) -> None:
+    assert steps.value("retrieveGlobalOptionSets")["value"] == []
 
 
 def test_the_model_is_read(steps: Steps) -> None:
