@@ -167,8 +167,10 @@ def relationships() -> tuple[Definition, ...]:
 
 @cache
 def messages() -> list[Definition]:
-    """Return which tables take which messages on their sets, as the rows of sdkmessagefilters: dataverse-api looks there
-    for CreateMultiple and UpdateMultiple before it sends them."""
+    """Return which tables take which messages on their sets, as the rows of sdkmessagefilters.
+
+    dataverse-api looks there for CreateMultiple and UpdateMultiple before it sends them.
+    """
     return [
         {
             "sdkmessagefilterid": _id(f"{table.logical}.{operation.name}"),
