@@ -12,7 +12,7 @@ from shared.services.errors import Missing, Refused
 from shared.services.rights import Denied
 from shared.webapi import writing
 from shared.webapi.context import Context
-from shared.webapi.errors import Failure, bad_payload
+from shared.webapi.errors import Failure, bad_payload, not_implemented
 from shared.webapi.schema import Table
 from shared.webapi.tables import TABLES
 from shared.webapi.values import parse_guid
@@ -86,8 +86,6 @@ def _text(item: Any, name: str) -> str:
 
 
 def _unsupported(table: Table) -> Failure:
-    return Failure(
-        501,
-        "0x80040203",
-        f"BulkDelete finds rows by their ids only: give one condition on '{table.id}' with the operator In.",
+    return not_implemented(
+        f"BulkDelete finds rows by their ids only: give one condition on '{table.id}' with the operator In."
     )
