@@ -49,6 +49,16 @@ class Operand:
     always: bool = False
 
 
+def attach(row: dict[str, Any], relation: str, related: Row | Sequence[Row] | None) -> None:
+    """Put what a navigation (a row or None) or a collection (its rows) leads to where a filter looks for it. That is
+    not under its own name: the lookup ``ownerid`` and its navigation have the same."""
+    row[_place(relation)] = related
+
+
+def _place(relation: str) -> str:
+    return f"{relation}/"
+
+
 _UNKNOWN = Column("", Type.STRING)
 _TRUTH = Column("", Type.BOOLEAN)
 
@@ -165,12 +175,13 @@ class Compiler:
     def _collection(self, node: ast.CollectionLambda, depth: int) -> Predicate:
         name, inner = self.body(node)
         self.relations.add(name)
+        place = _place(name)
         if node.lambda_ is None:
-            return lambda row: bool(row[name])
+            return lambda row: bool(row[place])
         keeps = inner.predicate(node.lambda_.expression, depth + 1)
         if isinstance(node.operator, ast.Any):
-            return lambda row: any(keeps(child) for child in row[name])
-        return lambda row: all(keeps(child) for child in row[name])
+            return lambda row: any(keeps(child) for child in row[place])
+        return lambda row: all(keeps(child) for child in row[place])
 
     def body(self, node: ast.CollectionLambda) -> tuple[str, "Compiler"]:
         """Return the name of the collection that an any or all is about, and what compiles its body."""
@@ -233,8 +244,8 @@ class Compiler:
 
             return Operand(key, lookup, stored=True, always=len(lookup.targets) == 1)
         self.relations.add(navigation)
-        get = _getter(column)
-        return Operand(lambda row: None if row[navigation] is None else get(row[navigation]), column)
+        get, place = _getter(column), _place(navigation)
+        return Operand(lambda row: None if row[place] is None else get(row[place]), column)
 
     def _agree(self, one: Operand, other: Operand) -> Operand:
         """Return an operand ready to be compared with `other`: a literal in the other's type."""

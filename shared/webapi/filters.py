@@ -21,6 +21,7 @@ from shared.webapi.filter_predicates import (
     is_query_function,
 )
 from shared.webapi.filter_predicates import Row as Row
+from shared.webapi.filter_predicates import attach as attach
 from shared.webapi.filter_syntax import parse_expression, well_formed
 from shared.webapi.query_functions import NOBODY, Asker
 from shared.webapi.schema import GUIDS, TEXTS, Column, Table, Type
@@ -46,9 +47,9 @@ class Condition:
 class Filter:
     """What a filter asks, and what must be so wherever it keeps a row.
 
-    `keeps` decides; it finds the rows of the navigations and collections in `relations` attached under their names: a
-    row or None, a list of rows. `columns` are those of the table itself that it looks at; a lookup among them that may
-    point at several tables comes with its ``_type``.
+    `keeps` decides; for the navigations and collections in `relations` the rows that they lead to are put into the row
+    with `attach` before it is asked. `columns` are those of the table itself that it looks at; a lookup among them that
+    may point at several tables comes with its ``_type``.
 
     Of every row that `keeps` keeps these hold too, so that a reader may look there first: `early`, which looks at no
     relation; the `pushed` conditions; for each collection in `within`, that one of its rows meets all the conditions
