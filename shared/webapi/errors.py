@@ -86,11 +86,6 @@ def too_many_rows(limit: int) -> Failure:
     )
 
 
-def not_implemented(message: str) -> Failure:
-    """Something of Dataverse's that is not built here; the message says what to use instead."""
-    return Failure(501, "0x80040203", message)
-
-
 def denied(message: str) -> Failure:
     """The caller may not do this (PrivilegeDenied)."""
     return Failure(403, "0x80040220", message)
