@@ -11,6 +11,7 @@ from shared.services.rights import demand_write
 from shared.services.tracking import next_token
 from shared.storage import emails
 from shared.webapi import bulk
+from shared.webapi.bulk_delete import bulk_delete
 from shared.webapi.context import Context
 from shared.webapi.errors import Failure, bad_payload
 from shared.webapi.operations import demand_parameters
@@ -112,13 +113,8 @@ async def _follow(context: Context, sent: Mapping[str, Any], action: str, *, fol
 FUNCTIONS: Mapping[str, Callable[[Context], Awaitable[Answer]]] = {"WhoAmI": who_am_i}
 """Unbound functions without parameters, called with GET, with or without parentheses."""
 
-NOT_BUILT: Mapping[str, str] = {
-    "BulkDelete": "BulkDelete is not supported: send a DELETE for each row, in a $batch where they are many "
-    "(Microsoft's SDK for Python: use_bulk_delete=False).",
-}
-"""Actions of Dataverse that clients call and that are not here, and what to do instead."""
-
 UNBOUND: Mapping[str, Callable[[Context, Mapping[str, Any]], Awaitable[Answer]]] = {
+    "BulkDelete": bulk_delete,
     "FollowEmailAttachment": follow_email_attachment,
     "GetTrackingTokenEmail": get_tracking_token_email,
     "UnfollowEmailAttachment": unfollow_email_attachment,

@@ -27,7 +27,6 @@ from shared.webapi.errors import (
     error_response,
     invalid,
     method_not_allowed,
-    not_implemented,
     stale,
     unavailable,
     unexpected,
@@ -39,7 +38,7 @@ from shared.webapi.multipart import parse_batch, render_batch
 from shared.webapi.payloads import parse_json
 from shared.webapi.query import parse_options, parse_query
 from shared.webapi.schema import Table
-from shared.webapi.tables import SETS
+from shared.webapi.tables import SETS, TABLES, navigation_of
 
 _NAMESPACE = "Microsoft.Dynamics.CRM."
 _VERSION = re.compile(r"v9\.\d{1,2}")
@@ -176,8 +175,6 @@ async def _on_service(context: Context, request: Request, path: _Path, options: 
     if name in actions.UNBOUND and not path.rest and not path.key:
         _demand_method(request, "POST", name)
         return _action_answer(await actions.UNBOUND[name](context, _sent(request)))
-    if name in actions.NOT_BUILT:
-        raise not_implemented(actions.NOT_BUILT[name])
     described = metadata.answer(context.base, path.first, path.key, path.rest, options)
     if described is None:
         raise unknown_segment(path.first)
@@ -306,6 +303,8 @@ async def _on_property(
             text = str(found["value"]).encode("utf-8", "replace")
             return Response(200, {"Content-Type": "text/plain; charset=utf-8"}, text)
         return _with_preferences(context, _json(200, found))
+    if request.method == "POST" and not more and name in table.collections and navigation_of(table, name):
+        return await _create_in(context, request, table, id, name, options)
     if name in table.by_navigation or name in table.collections:
         raise method_not_allowed(request.method, f"{name}; {name}/$ref changes what it refers to", "GET")
     if more or name not in table.by_wire:
@@ -319,6 +318,17 @@ async def _on_property(
         raise bad_payload('The body must be {"value": ...}.')
     await writing.update(context, table, id, {name: sent["value"]})
     return Response(204)
+
+
+async def _create_in(
+    context: Context, request: Request, table: Table, id: str, name: str, options: Mapping[str, str]
+) -> Response:
+    """POST to a collection of a row makes one of its rows (OData 4.0 Protocol, 11.4.2 Create an Entity)."""
+    child = TABLES[table.collections[name].table]
+    sent, shown = _sent(request), _shown(context, child, options, expanding=True)
+    bound = {f"{navigation_of(table, name)}@odata.bind": f"/{table.set}({id})"}
+    made = await writing.create(context, child, {**sent, **bound})
+    return await _written(context, child, made, shown, created=True)
 
 
 def _shown(context: Context, table: Table, options: Mapping[str, str], *, expanding: bool) -> dict[str, str]:
