@@ -5,7 +5,7 @@ renders it in one of its many spellings, which `drawn` chooses.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta, timezone
 from random import Random
@@ -185,13 +185,13 @@ def _holds(name: str, value: Any, given: tuple[Any, ...]) -> bool:
     if name in ("LastMonth", "ThisMonth"):
         return (date.year, date.month) == (2026, 11 if name == "ThisMonth" else 10)
     if name == "LastXHours":
-        return NOW.replace(minute=0, second=0) - timedelta(hours=given[0]) <= moment <= NOW
+        return bool(NOW.replace(minute=0, second=0) - timedelta(hours=given[0]) <= moment <= NOW)
     if name == "LastXDays":
-        return today - given[0] * day <= moment <= NOW
+        return bool(today - given[0] * day <= moment <= NOW)
     if name == "NextXDays":
-        return moment >= NOW and (date - this_day).days <= given[0]
+        return bool(moment >= NOW and (date - this_day).days <= given[0])
     if name == "OlderThanXDays":
-        return moment < today - given[0] * day
+        return bool(moment < today - given[0] * day)
     raise AssertionError(name)
 
 
@@ -330,7 +330,7 @@ def _value(chance: Random, name: str) -> Any:
 class Writer:
     """Writes a filter; `choose` picks one of several spellings, `aliases` are those that it used."""
 
-    choose: Any
+    choose: Callable[[Sequence[Any]], Any]
     variable: str = ""
     aliases: dict[str, str] = field(default_factory=dict)
 
@@ -346,7 +346,7 @@ class Writer:
             case Like(function, path, text):
                 tested = self._path(path) if self.choose([True, False]) else f"tolower({self._path(path)})"
                 call = f"{function}({tested},{self.choose(['', ' '])}{self._value(path, text)})"
-                return self.choose([call, f"{call} eq true"])
+                return str(self.choose([call, f"{call} eq true"]))
             case Flag(path):
                 return self._path(path)
             case Function():
@@ -354,9 +354,9 @@ class Writer:
             case Not(part):
                 return f"{self.choose(['not ', 'NOT ', 'not'])}({self.write(part)})"
             case Every(parts):
-                return "(" + self.choose([" and ", " AND ", "  and "]).join(self.write(part) for part in parts) + ")"
+                return f"({str(self.choose([' and ', ' AND ', '  and '])).join(self.write(part) for part in parts)})"
             case Either(parts):
-                return "(" + self.choose([" or ", " OR "]).join(self.write(part) for part in parts) + ")"
+                return f"({str(self.choose([' or ', ' OR '])).join(self.write(part) for part in parts)})"
             case Collection(quantifier, None):
                 return f"{PARTIES}/{quantifier}()"
             case Collection(quantifier, body):
@@ -370,7 +370,9 @@ class Writer:
         if self.choose([True, False, False]):
             self.aliases[f"@p{len(self.aliases)}"] = written
             written = f"@p{len(self.aliases) - 1}"
-        return self.choose([f"{self._path(path)} {operator} {written}", f"{written} {mirrored} {self._path(path)}"])
+        return str(
+            self.choose([f"{self._path(path)} {operator} {written}", f"{written} {mirrored} {self._path(path)}"])
+        )
 
     def _path(self, path: Path) -> str:
         name = path.name
