@@ -3,17 +3,18 @@
 import logging
 import re
 import uuid
-from collections.abc import Mapping
+from collections.abc import Awaitable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from shared.services.caller import Caller
 from shared.services.errors import Missing, Refused
 from shared.services.people import welcome
 from shared.services.rights import Denied
 from shared.storage.account import PreconditionFailed, StorageError, Unavailable
 from shared.storage.organizations import Organization, find_organization
-from shared.webapi import actions, metadata, reading, references, writing
+from shared.webapi import actions, batch, metadata, reading, references, writing
 from shared.webapi.auth import authenticate
 from shared.webapi.context import Context, parse_condition, parse_preferences, version_in
 from shared.webapi.errors import (
@@ -31,6 +32,7 @@ from shared.webapi.errors import (
 )
 from shared.webapi.http import JSON, Address, Request, Response, json_body, parse_address
 from shared.webapi.keys import RowKey, demand_id, parse_key
+from shared.webapi.multipart import parse_batch, render_batch
 from shared.webapi.payloads import parse_json
 from shared.webapi.query import parse_options, parse_query
 from shared.webapi.schema import Table
@@ -45,6 +47,7 @@ _MAX_BODY_OF_MANY = 8 * 1024 * 1024
 _ROOM = 8 * 1024 * 1024
 """Bytes beside the base64 of the largest attachment: a body with images written into it, and the rest of the JSON."""
 _WITH_FILES = frozenset({"emails", "activitymimeattachments"})
+_BATCH = "$batch"
 
 _log = logging.getLogger(__name__)
 
@@ -60,45 +63,63 @@ class _Path:
 
 async def handle(request: Request, now: datetime | None = None) -> Response:
     """Answer a request; every failure becomes an answer in Dataverse's shape, and tells nothing of our insides."""
-    address = parse_address(request)
     service_request = str(uuid.uuid4())
-    try:
-        if address is None or not _VERSION.fullmatch(address.version):
-            raise unknown_segment(address.version if address else "")
-        response = await _answer(request, address, now or datetime.now(UTC))
-    except Failure as failure:
-        response = error_response(failure)
-    except Refused as refusal:
-        response = error_response(invalid(str(refusal)))
-    except Denied as denial:
-        response = error_response(denied(str(denial)))
-    except Missing as missing:
-        response = error_response(Failure(404, "0x80040217", str(missing)))
-    except PreconditionFailed:
-        response = error_response(stale())
-    except Unavailable as error:
-        _log.warning("storage is unavailable to the Web API (%s), request %s", error.code, service_request)
-        response = error_response(unavailable())
-    except StorageError as error:
-        if error.code == "EntityTooLarge":
-            response = error_response(invalid("The record is too large: shorten its texts."))
-        else:
-            _log.exception("storage refused a call of the Web API, request %s", service_request)
-            response = error_response(unexpected())
-    except Exception:  # noqa: BLE001 - a caller gets an answer in Dataverse's shape whatever happens
-        _log.exception("the Web API failed, request %s", service_request)
-        response = error_response(unexpected())
+    response = await _guarded(_answer(request, now or datetime.now(UTC), service_request), service_request)
     common = {"OData-Version": "4.0", "Cache-Control": "no-cache", "x-ms-service-request-id": service_request}
     return Response(response.status, {**common, **response.headers}, response.body)
 
 
-async def _answer(request: Request, address: Address, now: datetime) -> Response:
+async def _guarded(work: Awaitable[Response], service_request: str) -> Response:
+    """Return what `work` returns, and the answer that its failure stands for."""
+    try:
+        return await work
+    except Failure as failure:
+        return error_response(failure)
+    except Refused as refusal:
+        return error_response(invalid(str(refusal)))
+    except Denied as denial:
+        return error_response(denied(str(denial)))
+    except Missing as missing:
+        return error_response(Failure(404, "0x80040217", str(missing)))
+    except PreconditionFailed:
+        return error_response(stale())
+    except Unavailable as error:
+        _log.warning("storage is unavailable to the Web API (%s), request %s", error.code, service_request)
+        return error_response(unavailable())
+    except StorageError as error:
+        if error.code == "EntityTooLarge":
+            return error_response(invalid("The record is too large: shorten its texts."))
+        _log.exception("storage refused a call of the Web API, request %s", service_request)
+        return error_response(unexpected())
+    except Exception:  # noqa: BLE001 - a caller gets an answer in Dataverse's shape whatever happens
+        _log.exception("the Web API failed, request %s", service_request)
+        return error_response(unexpected())
+
+
+async def _answer(request: Request, now: datetime, service_request: str) -> Response:
+    address = parse_address(request)
+    if address is None or not _VERSION.fullmatch(address.version):
+        raise unknown_segment(address.version if address else "")
     organization = await find_organization(address.organization)
     caller, identity = await authenticate(request, organization)
     if organization is None:
         raise unknown_segment(address.organization)
     await welcome(organization, identity.user, identity.name, identity.address, now)
-    context = Context(
+
+    async def one(request: Request, address: Address) -> Response:
+        # Asked for each time: an earlier part of a batch may have changed its settings.
+        current = await find_organization(address.organization) or organization
+        return await _respond(_context(request, address, current, caller, now), request, address)
+
+    if address.path != _BATCH:
+        return await one(request, address)
+    return await _on_batch(
+        request, address, organization, lambda part, target: _guarded(one(part, target), service_request)
+    )
+
+
+def _context(request: Request, address: Address, organization: Organization, caller: Caller, now: datetime) -> Context:
+    return Context(
         organization,
         caller,
         now,
@@ -107,8 +128,27 @@ async def _answer(request: Request, address: Address, now: datetime) -> Response
         parse_condition(request, "if-match"),
         parse_condition(request, "if-none-match"),
     )
+
+
+async def _on_batch(request: Request, address: Address, organization: Organization, respond: batch.Respond) -> Response:
+    """Answer ``$batch``: 200 whatever became of its parts, an error only where it cannot be read."""
+    _demand_method(request, "POST", _BATCH)
+    _demand_size(request, _Path(_BATCH, None, ()), organization)
+    goes_on = parse_preferences(request.header("prefer")).continue_on_error
+    items = parse_batch(request.header("content-type"), request.body)
+    answer = render_batch(await batch.execute(items, address, respond, continue_on_error=goes_on))
+    if not goes_on:
+        return answer
+    applied = {**answer.headers, "Preference-Applied": "odata.continue-on-error"}
+    return Response(answer.status, applied, answer.body)
+
+
+async def _respond(context: Context, request: Request, address: Address) -> Response:
+    """Answer one request of a caller who is known: one that came alone, or a part of a batch."""
+    if address.path == _BATCH:
+        raise bad_payload("A batch cannot contain another batch.")
     path = _parse_path(address.path)
-    _demand_size(request, path, organization)
+    _demand_size(request, path, context.organization)
     options = parse_options(address.query)
     if path.first in SETS:
         return await _on_table(context, request, SETS[path.first], path, options)
@@ -317,7 +357,7 @@ def _sent(request: Request) -> dict[str, Any]:
 
 def _demand_size(request: Request, path: _Path, organization: Organization) -> None:
     limit = _MAX_BODY_OF_MANY if path.key is None and path.rest else _MAX_BODY
-    if path.first in _WITH_FILES:
+    if path.first in _WITH_FILES or path.first == _BATCH:
         limit = organization.settings["maxuploadfilesize"] * 4 // 3 + _ROOM
     if len(request.body) > limit:
         raise Failure(
