@@ -40,7 +40,7 @@ async def put_status(client: Client, email: str, status: int) -> None:
     row = await emails.get_email(client.organization, email)
     assert row is not None
     state = {1: 0, 8: 0, 5: 2}.get(status, 1)
-    await emails.commit(client.organization, email, row["etag"], {"statuscode": status, "statecode": state})
+    await emails.commit(client.organization, row, {"statuscode": status, "statecode": state})
 
 
 # Alternate keys
@@ -381,6 +381,37 @@ async def test_many_rows_of_others_are_nobodys_to_change(seller: Client, issuer:
     answer = await bulk(other, "UpdateMultiple", {"contactid": first, "lastname": "B"})
     assert answer.status == 403
     assert answer.error.startswith("Targets[0]: ")
+
+
+async def test_many_rows_are_written_all_or_none(seller: Client, issuer: Any) -> None:
+    first, second = await contact(seller, "e1"), await contact(seller, "e2")
+    foreign = await contact(Client(seller.organization, issuer), "e3")
+    taken = await bulk(seller, "CreateMultiple", {"ee_externalid": "n1"}, {"ee_externalid": "N1"})
+    assert taken.status == 412
+    assert (await seller.get(key("n1"))).status == 404
+    for answer in (
+        await bulk(
+            seller,
+            "UpdateMultiple",
+            {"contactid": first, "lastname": "B", "ee_externalid": "moved"},
+            {"contactid": foreign, "lastname": "B"},
+        ),
+        await bulk(
+            seller,
+            "UpsertMultiple",
+            {"@odata.id": key("new"), "lastname": "B"},
+            {"@odata.id": key("e1"), "lastname": "B"},
+            {"@odata.id": key("e3"), "lastname": "B"},
+        ),
+    ):
+        assert answer.status == 403
+    assert await names(seller) == ["A", "A", "A"]
+    assert (await seller.get(key("e1"))).json["contactid"] == first
+    assert (await seller.get(key("moved"))).status == 404
+    assert (await seller.get(key("new"))).status == 404
+    for row in (first, second):
+        assert (await seller.send("DELETE", f"contacts({row})")).status == 204
+    await contact(seller, "new")
 
 
 async def test_a_key_that_is_taken_is_named_by_its_target(seller: Client) -> None:

@@ -1,5 +1,7 @@
 """What names a row in a path or a reference, and the entries that keep the values of a key apart."""
 
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -125,7 +127,15 @@ def test_every_key_is_made_of_columns_that_there_are() -> None:
 
 
 def test_values_are_apart_by_key_by_place_and_by_kind_but_not_by_case() -> None:
-    apart = [("a", ["x"]), ("b", ["x"]), ("a", ["y"]), ("a", ["x", "y"]), ("a", ["y", "x"]), ("a", [1]), ("a", ["1"])]
+    apart: list[tuple[str, list[Any]]] = [
+        ("a", ["x"]),
+        ("b", ["x"]),
+        ("a", ["y"]),
+        ("a", ["x", "y"]),
+        ("a", ["y", "x"]),
+        ("a", [1]),
+        ("a", ["1"]),
+    ]
     assert len({entry_row(key, values) for key, values in apart}) == len(apart)
     assert entry_row("a", ["Straße"]) == entry_row("a", ["STRASSE"])
 
