@@ -8,6 +8,7 @@ from typing import Any
 
 import orjson
 
+from shared.storage import undo
 from shared.storage.account import Account, account_of, host_account
 from shared.storage.tables import Entity, Operation, Tables, literal
 
@@ -131,8 +132,16 @@ async def save_organization(organization: Organization) -> None:
         "tenant": organization.tenant,
         "settings": orjson.dumps(dict(organization.settings)).decode(),
     }
+    noted = undo.log()
+    if noted is not None:
+        # Noted before the row, it is taken back after it.
+        noted.note(("kept", organization.name), lambda: _forget(organization.name))
     await Tables(host_account()).apply(TABLE, Operation("put", row))
-    _kept.pop(organization.name, None)
+    await _forget(organization.name)
+
+
+async def _forget(name: str) -> None:
+    _kept.pop(name, None)
 
 
 def forget_organizations() -> None:

@@ -2,14 +2,17 @@
 
 import fnmatch
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from shared.services.caller import Caller
 from shared.storage.organizations import Organization
-from shared.webapi.errors import bad_query
+from shared.webapi.errors import bad_query, too_many_rows
 from shared.webapi.http import Request
 from shared.webapi.query import MAX_PAGE
+
+MAX_ROWS = 50_000
+"""Rows that one request may read; Dataverse's bound where it has to look at all of them (AggregateQueryRecordLimit)."""
 
 _ETAG = re.compile(r'(?:W/)?"(\d{1,20})"')
 
@@ -21,6 +24,7 @@ class Preferences:
     representation: bool = False
     page_size: int | None = None
     annotations: tuple[str, ...] = ()
+    continue_on_error: bool = False
 
     def annotates(self, name: str) -> bool:
         """Whether an annotation was asked for; patterns may end in ``*``."""
@@ -34,6 +38,19 @@ class Preferences:
         return ",".join(parts)
 
 
+class Reads:
+    """How many rows a request has read."""
+
+    def __init__(self) -> None:
+        self.rows = 0
+
+    def spend(self, rows: int) -> None:
+        """Count rows; raise `Failure` past `MAX_ROWS`."""
+        self.rows += rows
+        if self.rows > MAX_ROWS:
+            raise too_many_rows(MAX_ROWS)
+
+
 @dataclass(frozen=True, slots=True)
 class Context:
     """One request. `base` is the root of the Web API as the caller spells it."""
@@ -45,11 +62,12 @@ class Context:
     preferences: Preferences
     match: str
     none_match: str
+    reads: Reads = field(default_factory=Reads)
 
 
 def parse_preferences(header: str) -> Preferences:
     """Return what a ``Prefer`` header asks for; what is not known is ignored (RFC 7240)."""
-    representation, page_size, annotations = False, None, ()
+    representation, page_size, annotations, continue_on_error = False, None, (), False
     for item in re.findall(r'[^,"]*(?:"[^"]*"[^,"]*)*', header):
         name, _, value = item.strip().partition("=")
         value = value.strip().strip('"')
@@ -61,7 +79,9 @@ def parse_preferences(header: str) -> Preferences:
             page_size = min(int(value[:9]), MAX_PAGE)
         elif name == "odata.include-annotations":
             annotations = tuple(part.strip() for part in value.split(",") if part.strip())
-    return Preferences(representation, page_size, annotations)
+        elif name in ("odata.continue-on-error", "continue-on-error"):
+            continue_on_error = value.lower() != "false"
+    return Preferences(representation, page_size, annotations, continue_on_error)
 
 
 def parse_condition(request: Request, name: str) -> str:

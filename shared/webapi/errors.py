@@ -58,6 +58,11 @@ def does_not_exist(table: str, id: str) -> Failure:
     return Failure(404, "0x80040217", f"{table} With Id = {id} Does Not Exist")
 
 
+def no_such_key(table: str) -> Failure:
+    """An alternate key whose values no record has (RecordNotFoundByEntityKey)."""
+    return Failure(404, "0x80060891", f"A record with the specified key values does not exist in {table} entity")
+
+
 def already_exists() -> Failure:
     """A record that is there already (DuplicateRecord)."""
     return Failure(412, "0x80040237", "A record with matching key values already exists.")
@@ -70,14 +75,31 @@ def stale() -> Failure:
     )
 
 
+def too_many_rows(limit: int) -> Failure:
+    """More rows would have to be read than one request may (AggregateQueryRecordLimitExceeded)."""
+    return Failure(
+        400,
+        "0x8004e023",
+        f"This query would have to look at more than {limit:,} rows. Narrow the $filter: emails by _ownerid_value, "
+        "_regardingobjectid_value or isemailfollowed, what belongs to an email by its id; or sort by createdon desc or "
+        "senton desc, which reads only the rows that are shown.",
+    )
+
+
+def not_implemented(message: str) -> Failure:
+    """Something of Dataverse's that is not built here; the message says what to use instead."""
+    return Failure(501, "0x80040203", message)
+
+
 def denied(message: str) -> Failure:
     """The caller may not do this (PrivilegeDenied)."""
     return Failure(403, "0x80040220", message)
 
 
-def method_not_allowed(method: str, what: str) -> Failure:
-    """A method that the resource does not have."""
-    return Failure(405, "0x80060888", f"{method} is not supported on {what}.")
+def method_not_allowed(method: str, what: str, allowed: str = "") -> Failure:
+    """A method that the resource does not have; `allowed` are those that it has (RFC 9110 demands the header)."""
+    hint = f" Use {allowed}." if allowed else ""
+    return Failure(405, "0x80060888", f"{method} is not supported on {what}.{hint}", {"Allow": allowed})
 
 
 def unavailable() -> Failure:

@@ -6,17 +6,20 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import unquote
 
 from shared.services.attaching import Attachment
 from shared.services.parties import Party
-from shared.webapi.errors import bad_payload, bad_query, invalid, unknown_property
+from shared.storage.organizations import Organization
+from shared.webapi.errors import bad_payload, invalid, unknown_property
+from shared.webapi.keys import RowKey, demand_id, parse_key
 from shared.webapi.schema import LOOKUPS, Column, Table
 from shared.webapi.tables import SETS, TABLES
-from shared.webapi.values import Stored, parse_guid, to_stored
+from shared.webapi.values import Stored, to_stored
 
-_REFERENCE = re.compile(
-    r"(?:https?://[^?#\s]*?/api/data/v9\.\d+/|/api/data/v9\.\d+/)?/?(\w+)\(([^()]*)\)", re.IGNORECASE
-)
+_REFERENCE = re.compile(r"(?:[^?#\s()]*?/api/data/v9\.\d+/)?/?(\w+)\((.*)\)", re.IGNORECASE | re.DOTALL)
+
+_MADE_TOGETHER = frozenset({("email", "activityparty"), ("email", "activitymimeattachment")})
 
 
 @dataclass(slots=True)
@@ -64,30 +67,58 @@ def parse_payload(table: Table, sent: Mapping[str, Any], *, creating: bool) -> P
         target, at, annotation = name.partition("@")
         if at:
             if annotation == "odata.bind":
-                _bind(payload, table, target, value)
+                _bind(payload, table, target, value, creating=creating)
             continue
         if name in table.collections:
             _collection(payload, table, name, value)
         elif name in table.by_navigation and table.by_navigation[name][0].name != name:
-            _unbind(payload, table, name, value)
+            _unbind(payload, table, name, value, creating=creating)
         else:
             _column(payload, table, name, value, creating=creating)
+    if creating:
+        _demand_needed(payload, table)
     return payload
+
+
+def _demand_needed(payload: Payload, table: Table) -> None:
+    for column in table.needed:
+        if payload.columns.get(column.name) is None:
+            raise invalid(f"The column '{column.name}' of '{table.logical}' is required: give it a value.")
+
+
+async def resolve_references(organization: Organization, table: Table, sent: Mapping[str, Any]) -> dict[str, Any]:
+    """Return `sent` with every reference by alternate key replaced by one by id, those of nested rows included.
+
+    Raises `Failure` 400 where a reference is none, 404 where no row has the values of the key.
+    """
+    resolved = dict(sent)
+    for name, value in sent.items():
+        navigation, _, annotation = name.partition("@")
+        if annotation == "odata.bind" and navigation in table.by_navigation and isinstance(value, str) and "=" in value:
+            target = TABLES[table.by_navigation[navigation][1]]
+            found = await demand_id(organization, target, parse_reference(value, target.logical, name))
+            resolved[name] = f"/{target.set}({found})"
+        elif name in table.collections and isinstance(value, list):
+            inner = TABLES[table.collections[name].table]
+            if (table.logical, inner.logical) in _MADE_TOGETHER:
+                resolved[name] = [
+                    await resolve_references(organization, inner, item) if isinstance(item, dict) else item
+                    for item in value
+                ]
+    return resolved
 
 
 def _column(payload: Payload, table: Table, name: str, value: Any, *, creating: bool) -> None:
     column = table.by_wire.get(name)
     if column is None:
         if name in table.by_navigation:
-            _unbind(payload, table, name, value)
+            _unbind(payload, table, name, value, creating=creating)
             return
         raise unknown_property(name, table.logical)
     if name == table.id:
         payload.id = str(to_stored(table, column, value) or "")
         return
-    if not column.writable:
-        if not creating:
-            raise invalid(f"The column '{name}' of '{table.logical}' is kept by the service and cannot be set.")
+    if not _is_set(table, column, name, creating=creating):
         return
     if column.type in LOOKUPS:
         navigation = next(iter(column.navigations))
@@ -99,27 +130,39 @@ def _column(payload: Payload, table: Table, name: str, value: Any, *, creating: 
         payload.columns[name] = stored
 
 
-def _unbind(payload: Payload, table: Table, navigation: str, value: Any) -> None:
+def _is_set(table: Table, column: Column, name: str, *, creating: bool) -> bool:
+    """Return whether a column sent as `name` is written, False where it is ignored; raise `Failure` 400 where the
+    service keeps it or it is set on create only, and a row is changed."""
+    kept = not column.writable or column.name == table.id
+    if kept and not creating:
+        raise invalid(f"The column '{name}' of '{table.logical}' is kept by the service and cannot be set.")
+    if column.once and not creating:
+        raise invalid(f"The column '{name}' of '{table.logical}' is set on create only and cannot be changed.")
+    return not kept
+
+
+def _unbind(payload: Payload, table: Table, navigation: str, value: Any, *, creating: bool) -> None:
     """A single-valued navigation property set to null clears its lookup; a nested row is not supported."""
     column, _ = table.by_navigation[navigation]
     if value is not None:
         raise bad_payload(f"'{navigation}' names a lookup: set it with '{navigation}@odata.bind', or to null.")
-    _point(payload, table, column, None)
+    if _is_set(table, column, navigation, creating=creating):
+        _point(payload, table, column, None)
 
 
-def _bind(payload: Payload, table: Table, navigation: str, value: Any) -> None:
+def _bind(payload: Payload, table: Table, navigation: str, value: Any, *, creating: bool) -> None:
     if navigation not in table.by_navigation:
         raise bad_payload(
             f"An undeclared property '{navigation}' which only has property annotations in the payload but no property "
             f"value was found in the payload. 'Microsoft.Dynamics.CRM.{table.logical}' has no such navigation property."
         )
     column, target = table.by_navigation[navigation]
-    if not column.writable:
+    if not _is_set(table, column, navigation, creating=creating):
         raise invalid(f"The lookup '{navigation}' of '{table.logical}' is kept by the service and cannot be set.")
     if value is None:
         _point(payload, table, column, None)
         return
-    _point(payload, table, column, (target, parse_reference(value, target, f"{navigation}@odata.bind")))
+    _point(payload, table, column, (target, parse_reference(value, target, f"{navigation}@odata.bind").id))
 
 
 def _point(payload: Payload, table: Table, column: Column, pointed: tuple[str, str] | None) -> None:
@@ -132,23 +175,24 @@ def _point(payload: Payload, table: Table, column: Column, pointed: tuple[str, s
         payload.pointed.append(pointed)
 
 
-def parse_reference(value: Any, target: str, where: str) -> str:
-    """Return the id in a reference to a row of `target`: ``contacts(id)``, ``/contacts(id)`` or an absolute URL."""
-    match = _REFERENCE.fullmatch(value.strip()) if isinstance(value, str) else None
+def parse_reference(value: Any, target: str, where: str) -> RowKey:
+    """Return what a reference to a row of `target` names: ``contacts(id)``, ``/contacts(id)`` or an absolute URL, of
+    any host and organization, with an id or an alternate key. `where` tells the caller which reference is meant."""
+    match = _REFERENCE.fullmatch(unquote(value.strip())) if isinstance(value, str) else None
     if match is None:
         raise bad_payload(f"The value of '{where}' is not a reference such as /{TABLES[target].set}(<id>).")
-    if match[1] != TABLES[target].set:
-        known = SETS.get(match[1])
+    known = SETS.get(match[1])
+    # An email may be named as the activity that it is.
+    if known is None or target not in (known.logical, known.view_of):
         reason = f"'{match[1]}' holds {known.logical} rows" if known else f"there is no entity set '{match[1]}'"
         raise bad_payload(f"The value of '{where}' must name a row of '{TABLES[target].set}': {reason}.")
-    found = parse_guid(match[2].strip().strip("'"))
-    if found is None:
-        raise bad_query(f"'{match[2][:80]}' in '{where}' is not a guid.")
-    return found
+    return parse_key(TABLES[target], match[2])
 
 
 def _collection(payload: Payload, table: Table, name: str, value: Any) -> None:
     """Rows that are made together with an email: its parties and attachments (deep insert)."""
+    if (table.logical, table.collections[name].table) not in _MADE_TOGETHER:
+        raise bad_payload(f"'{name}' is read only: rows of '{table.collections[name].table}' are made on their own.")
     if not isinstance(value, list) or not all(isinstance(item, dict) for item in value):
         raise bad_payload(f"'{name}' must be a list of rows.")
     inner = TABLES[table.collections[name].table]

@@ -1,5 +1,5 @@
-"""Tables and columns as Dataverse describes them. Written once: validation, serialization, filtering, formatted values
-and metadata all read the same description (`shared.webapi.tables` holds it).
+"""Tables and columns as Dataverse describes them. Written once: validation, serialization, filtering, formatted values,
+metadata and the reference page (docs/tables.md) all read the same description (`shared.webapi.tables` holds it).
 
 Names, types, lengths and option values are Dataverse's (Microsoft's table reference); our own begin with ``ee_``.
 """
@@ -9,6 +9,9 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from functools import cached_property
 from typing import Any, Literal
+
+type Source = Literal["dataverse", "sales", "ours"]
+"""Where something is documented: Microsoft's table reference of Dataverse or of Dynamics 365 Sales, or here only."""
 
 
 class Type(StrEnum):
@@ -38,9 +41,16 @@ GUIDS = frozenset({Type.GUID}) | LOOKUPS
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A column. `length` counts characters; `options` is label by value; `states` is the state that each status belongs
-    to. `navigations` of a lookup is the table by the name that binds to it. A column that is not `writable` is ignored
-    on create and refused on update. A `lazy` column is a blob, read only when it is asked for and never filtered on.
+    """A column.
+
+    `about` says in a line what it holds, `label` is its display name where that is not the capitalized name, `source`
+    where it is documented if not where its table is. `length` counts UTF-16 code units, `low` and `high` bound a
+    number; `options` is label by value; `states` is the state that each status belongs to. `navigations` of a lookup is
+    the table by the name that binds to it, the documented name first.
+
+    A column that is not `writable` is kept by the service: ignored on create, refused on update. One that is `once` is
+    set on create only. A `required` one cannot be null, and must be given on create where it has no default. A `lazy`
+    column is a blob, read only when it is asked for and never filtered on.
     """
 
     name: str
@@ -55,6 +65,10 @@ class Column:
     writable: bool = True
     required: bool = False
     lazy: bool = False
+    once: bool = False
+    label: str = ""
+    about: str = ""
+    source: Source | None = None
 
     @property
     def wire(self) -> str:
@@ -66,6 +80,11 @@ class Column:
         """The tables that a lookup may point at."""
         return tuple(dict.fromkeys(self.navigations.values()))
 
+    @property
+    def display(self) -> str:
+        """The display name."""
+        return self.label or self.name.capitalize()
+
 
 @dataclass(frozen=True, slots=True)
 class Collection:
@@ -75,11 +94,20 @@ class Collection:
     column: str
 
 
+@dataclass(frozen=True, slots=True)
+class Key:
+    """An alternate key: columns whose values together name one row, as in ``contacts(ee_externalid='e9')``."""
+
+    name: str
+    columns: tuple[str, ...]
+
+
 @dataclass(frozen=True)
 class Table:
     """A table. `kept` says where its rows are: a record of its own, the email's row, a row under an email (`prefix`
-    begins its key, `parent` is the column that names the email), or the organization itself. `writers` may change rows:
-    their owner (of rows under an email, the email's), administrators, or nobody."""
+    begins its key, `parent` is the column that names the email), or the organization itself; a table that shows rows of
+    another has that as its `view_of`. `writers` may change rows: their owner (of rows under an email, the email's),
+    administrators, or nobody."""
 
     logical: str
     set: str
@@ -92,6 +120,13 @@ class Table:
     writers: Literal["owner", "administrator", "nobody"] = "owner"
     creatable: bool = True
     collections: Mapping[str, Collection] = field(default_factory=dict)
+    keys: tuple[Key, ...] = ()
+    view_of: str = ""
+    label: str = ""
+    plural: str = ""
+    schema_name: str = ""
+    about: str = ""
+    source: Source = "dataverse"
     order: str = ""
     """The column that rows are sorted by, newest first, where a request does not say; else by id."""
 
@@ -120,45 +155,73 @@ class Table:
         """The lookup and the table that a single-valued navigation property stands for."""
         return {name: (column, target) for column in self.columns for name, target in column.navigations.items()}
 
+    @cached_property
+    def needed(self) -> tuple[Column, ...]:
+        """The columns that a row cannot be made without; its owner is the caller where it is not given."""
+        return tuple(
+            column
+            for column in self.columns
+            if column.required and column.writable and column.default is None and column.type is not Type.OWNER
+        )
 
-def text(name: str, length: int, default: str | None = None) -> Column:
+    def writer(self, column: Column) -> Literal["service", "administrator", "owner"]:
+        """Return who sets a column."""
+        if not column.writable or (column.name == self.id and (not self.creatable or self.writers == "nobody")):
+            return "service"
+        return "administrator" if self.writers == "administrator" else "owner"
+
+    def source_of(self, column: Column) -> Source:
+        """Return where a column is documented."""
+        return "ours" if column.name.startswith("ee_") else column.source or self.source
+
+
+def text(name: str, length: int, default: str | None = None, *, label: str = "", about: str = "") -> Column:
     """A line of text."""
-    return Column(name, Type.STRING, length=length, default=default)
+    return Column(name, Type.STRING, length, default=default, label=label, about=about)
 
 
-def memo(name: str, length: int) -> Column:
+def memo(name: str, length: int, *, label: str = "", about: str = "") -> Column:
     """Lines of text."""
-    return Column(name, Type.MEMO, length=length)
+    return Column(name, Type.MEMO, length, label=label, about=about)
 
 
-def integer(name: str, default: int | None = None, low: int = 0, high: int = 2**31 - 1) -> Column:
+def integer(
+    name: str, default: int | None = None, low: int = 0, high: int = 2**31 - 1, *, label: str = "", about: str = ""
+) -> Column:
     """A whole number."""
-    return Column(name, Type.INTEGER, low=low, high=high, default=default)
+    return Column(name, Type.INTEGER, low=low, high=high, default=default, label=label, about=about)
 
 
-def flag(name: str, default: bool, yes: str = "Yes", no: str = "No") -> Column:
+def flag(name: str, default: bool, yes: str = "Yes", no: str = "No", *, label: str = "", about: str = "") -> Column:
     """A boolean and what its values are called."""
-    return Column(name, Type.BOOLEAN, default=default, options={1: yes, 0: no})
+    return Column(name, Type.BOOLEAN, default=default, options={1: yes, 0: no}, label=label, about=about)
 
 
-def time(name: str) -> Column:
+def time(name: str, *, label: str = "", about: str = "") -> Column:
     """A point in time, to the second."""
-    return Column(name, Type.DATETIME)
+    return Column(name, Type.DATETIME, label=label, about=about)
 
 
-def choice(name: str, options: Mapping[int, str], default: int | None = None) -> Column:
+def choice(
+    name: str, options: Mapping[int, str], default: int | None = None, *, label: str = "", about: str = ""
+) -> Column:
     """One of several labelled values."""
-    return Column(name, Type.PICKLIST, options=options, default=default)
+    return Column(name, Type.PICKLIST, options=options, default=default, label=label, about=about)
 
 
-def guid(name: str) -> Column:
+def guid(name: str, *, label: str = "", about: str = "") -> Column:
     """A guid that is no lookup, such as the primary key."""
-    return Column(name, Type.GUID)
+    return Column(name, Type.GUID, label=label, about=about)
 
 
-def lookup(name: str, navigations: Mapping[str, str]) -> Column:
+def lookup(name: str, navigations: Mapping[str, str], *, label: str = "", about: str = "") -> Column:
     """A reference to a row: the table by the navigation property that binds to it."""
-    return Column(name, Type.LOOKUP, navigations=navigations)
+    return Column(name, Type.LOOKUP, navigations=navigations, label=label, about=about)
+
+
+def entity_name(name: str, default: str | None = None, *, label: str = "", about: str = "") -> Column:
+    """The logical name of a table."""
+    return Column(name, Type.ENTITY_NAME, 64, default=default, label=label, about=about)
 
 
 def fixed(column: Column) -> Column:
@@ -166,21 +229,83 @@ def fixed(column: Column) -> Column:
     return replace(column, writable=False)
 
 
+def all_fixed(*columns: Column) -> tuple[Column, ...]:
+    """The same columns, written by the service only."""
+    return tuple(fixed(column) for column in columns)
+
+
+def once(column: Column) -> Column:
+    """The same column, set on create only."""
+    return replace(column, once=True)
+
+
+def required(column: Column) -> Column:
+    """The same column, which cannot be null and has to be given on create where it has no default."""
+    return replace(column, required=True)
+
+
+def from_sales(column: Column) -> Column:
+    """The same column, documented in the table reference of Dynamics 365 Sales."""
+    return replace(column, source="sales")
+
+
 def state(open: str = "Active", closed: str = "Inactive") -> tuple[Column, Column]:
     """The state and status columns of a table that knows only open and closed rows."""
     return (
-        Column("statecode", Type.STATE, options={0: open, 1: closed}, default=0, required=True),
-        Column("statuscode", Type.STATUS, options={1: open, 2: closed}, states={1: 0, 2: 1}, default=1),
+        Column(
+            "statecode",
+            Type.STATE,
+            options={0: open, 1: closed},
+            default=0,
+            required=True,
+            label="Status",
+            about="Whether the row is open or closed; follows the status reason.",
+        ),
+        Column(
+            "statuscode",
+            Type.STATUS,
+            options={1: open, 2: closed},
+            states={1: 0, 2: 1},
+            default=1,
+            label="Status Reason",
+            about="Why the row is open or closed.",
+        ),
     )
 
 
-def audit() -> tuple[Column, ...]:
-    """Who made and changed a row, and when; its owner; its version."""
+def version() -> Column:
+    """The version of a row, which its ETag has too."""
+    return fixed(
+        Column(
+            "versionnumber",
+            Type.BIGINT,
+            low=0,
+            high=2**63 - 1,
+            label="Version Number",
+            about="Changes with every write.",
+        )
+    )
+
+
+def audit(suffix: str = "") -> tuple[Column, ...]:
+    """Who made and changed a row, and when; its owner; its version.
+
+    `suffix` is what Dataverse appends to the navigation properties of activities (``ownerid_email``); the plain names
+    bind too.
+    """
+
+    def user(name: str, label: str, about: str) -> Column:
+        return lookup(name, {f"{name}{suffix}": "systemuser", name: "systemuser"}, label=label, about=about)
+
     return (
-        fixed(time("createdon")),
-        fixed(time("modifiedon")),
-        fixed(lookup("createdby", {"createdby": "systemuser"})),
-        fixed(lookup("modifiedby", {"modifiedby": "systemuser"})),
-        Column("ownerid", Type.OWNER, navigations={"ownerid": "systemuser"}, required=True),
-        fixed(Column("versionnumber", Type.BIGINT)),
+        fixed(time("createdon", label="Created On", about="When the row was made.")),
+        fixed(time("modifiedon", label="Modified On", about="When the row was last changed.")),
+        fixed(user("createdby", "Created By", "Who made the row.")),
+        fixed(user("modifiedby", "Modified By", "Who last changed the row.")),
+        replace(
+            user("ownerid", "Owner", "Whose row it is; the caller where it is not given on create."),
+            type=Type.OWNER,
+            required=True,
+        ),
+        version(),
     )

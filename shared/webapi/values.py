@@ -81,7 +81,7 @@ def to_stored(table: Table, column: Column, value: object) -> Stored:
 def _text(table: Table, column: Column, value: object) -> str:
     if not isinstance(value, str):
         raise _wrong_type(column, value, "Edm.String")
-    if len(value) > column.length:
+    if _units(value, column.length) > column.length:
         raise Failure(
             400,
             "0x80044331",
@@ -96,6 +96,12 @@ def _text(table: Table, column: Column, value: object) -> str:
         )
     # A lone surrogate (half of an emoji that somebody cut) cannot be stored as UTF-8.
     return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+
+
+def _units(value: str, limit: int) -> int:
+    """Return how long a text is in UTF-16 code units, which Dataverse counts; exact where it may be beyond `limit`."""
+    beyond = sum(character > "\uffff" for character in value) if len(value) <= limit < 2 * len(value) else 0
+    return len(value) + beyond
 
 
 def _number(table: Table, column: Column, value: object) -> int:

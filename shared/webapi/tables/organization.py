@@ -1,6 +1,9 @@
 """The organization itself: the switches that clients and administrators see (the organization table reference)."""
 
-from shared.webapi.schema import Table, fixed, flag, guid, integer, memo, text
+from shared.webapi.schema import Table, all_fixed, fixed, flag, guid, integer, memo, text
+
+_LARGEST = 131_072 * 1024
+_NOT_HERE = "Read by clients of Dataverse; without effect here."
 
 ORGANIZATION = Table(
     "organization",
@@ -8,19 +11,49 @@ ORGANIZATION = Table(
     "organizationid",
     "name",
     (
-        guid("organizationid"),
-        fixed(text("name", 160)),
-        flag("isemailmonitoringallowed", True),
-        flag("isactioncardenabled", True),
-        flag("isonedriveenabled", True),
-        flag("allowunresolvedpartiesonemailsend", True),
-        integer("maxuploadfilesize", high=131_072 * 1024),
-        memo("blockedattachments", 1_073_741_823),
-        memo("ee_allowedorigins", 10_000),
+        guid("organizationid", label="Organization", about="The key."),
+        fixed(text("name", 160, label="Organization Name", about="The name, which is in every URL.")),
+        flag(
+            "isemailmonitoringallowed",
+            True,
+            label="Allow tracking recipient activity on sent emails",
+            about="Email engagement. Off: hits are answered and not kept; columns stay, empty.",
+        ),
+        flag("isactioncardenabled", True, label="Enable Action Card", about="Whether cards are made."),
+        flag("isonedriveenabled", True, label="Enable OneDrive", about="Whether attachments can be followed."),
+        flag(
+            "allowunresolvedpartiesonemailsend",
+            True,
+            label="Allow Unresolved Address Email Send",
+            about="Whether mail may go to addresses without a record, unfollowed. Dataverse begins with No.",
+        ),
+        integer("maxuploadfilesize", _LARGEST, high=_LARGEST, label="Max Upload File Size", about="Bytes of a file."),
+        memo("blockedattachments", 20_000, label="Block Attachments", about="File extensions, parted by semicolons."),
+        memo(
+            "ee_allowedorigins",
+            10_000,
+            label="Allowed Origins",
+            about="Origins of pages and add-ins that may call the Web API (CORS), one a line.",
+        ),
+        *all_fixed(
+            flag("isrelationshipinsightsenabled", False, label="Enable Relationship Insights", about=_NOT_HERE),
+            flag("isautodatacaptureenabled", False, label="Enable Auto Capture", about=_NOT_HERE),
+            flag("isactivityanalysisenabled", False, label="Enable Relationship Analytics", about=_NOT_HERE),
+            flag(
+                "resolvesimilarunresolvedemailaddress",
+                True,
+                label="Apply same email address to all unresolved matches when you manually resolve it for one",
+                about=_NOT_HERE,
+            ),
+            flag("requireapprovalforuseremail", False, label="Is Approval For User Email Required", about=_NOT_HERE),
+            flag("requireapprovalforqueueemail", False, label="Is Approval For Queue Email Required", about=_NOT_HERE),
+            memo("orgdborgsettings", 20_000, label="Organization Database Organization Settings", about="Not filled."),
+        ),
     ),
     kept="organization",
     writers="administrator",
     creatable=False,
+    about="The organization: its switches and limits, one row.",
 )
 
 TABLES = (ORGANIZATION,)
