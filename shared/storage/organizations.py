@@ -33,12 +33,14 @@ DEFAULT_SETTINGS: Mapping[str, Any] = {
     "allowunresolvedpartiesonemailsend": True,
     "maxuploadfilesize": 131_072 * 1024,
     "blockedattachments": BLOCKED_ATTACHMENTS,
+    "allowed_origins": [],
     "untouched_domains": [],
     "attachment_drive": "",
     "message_size_limit": 35 * 1024 * 1024,
 }
-"""Settings by name. The first ones are columns of Dataverse's ``organization``; sizes are bytes; `attachment_drive` is
-the address of the user whose OneDrive holds followed files, empty for the sender's own."""
+"""Settings by name. The first ones are columns of Dataverse's ``organization``; sizes are bytes; `allowed_origins`
+are those whose pages may call the Web API; `attachment_drive` is the address of the user whose OneDrive holds followed
+files, empty for the sender's own."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from shared.webapi import bulk
 from shared.webapi.bulk_delete import bulk_delete
 from shared.webapi.context import Context
 from shared.webapi.errors import Failure, bad_payload
-from shared.webapi.operations import OPERATIONS
+from shared.webapi.operations import demand_parameters
 from shared.webapi.schema import Table
 from shared.webapi.tables import TABLES
 from shared.webapi.values import parse_guid, to_stored
@@ -40,7 +40,7 @@ async def send_email(context: Context, id: str, sent: Mapping[str, Any]) -> Answ
     Dataverse also appends it to the subject, to know replies by; here replies are found by their headers, and the
     recipient reads the subject that the sender wrote.
     """
-    _demand_parameters(sent, "SendEmail")
+    demand_parameters(sent, "SendEmail")
     issue = sent.get("IssueSend")
     if not isinstance(issue, bool):
         raise bad_payload("SendEmail needs the parameter 'IssueSend': true to send, false to only mark as sent.")
@@ -74,7 +74,7 @@ def _tracking_token(value: object) -> dict[str, Any]:
 
 async def get_tracking_token_email(context: Context, sent: Mapping[str, Any]) -> Answer:
     """GetTrackingTokenEmail: a token for an email that is to be sent, always a new one. ``Subject`` does not matter."""
-    _demand_parameters(sent, "GetTrackingTokenEmail")
+    demand_parameters(sent, "GetTrackingTokenEmail")
     if not isinstance(sent.get("Subject"), str | None):
         raise bad_payload("The parameter 'Subject' of 'GetTrackingTokenEmail' must be a text.")
     return {
@@ -99,7 +99,7 @@ async def unfollow_email_attachment(context: Context, sent: Mapping[str, Any]) -
 
 
 async def _follow(context: Context, sent: Mapping[str, Any], action: str, *, followed: bool) -> Answer:
-    _demand_parameters(sent, action)
+    demand_parameters(sent, action)
     value = sent.get("ActivityMimeAttachmentId")
     attachment = parse_guid(value) if isinstance(value, str) else None
     if attachment is None:
@@ -108,12 +108,6 @@ async def _follow(context: Context, sent: Mapping[str, Any], action: str, *, fol
         context.organization, context.caller, attachment, followed=followed, now=context.now
     )
     return None
-
-
-def _demand_parameters(sent: Mapping[str, Any], action: str) -> None:
-    for name in sent:
-        if name not in OPERATIONS[action].parameters and "@" not in name:
-            raise bad_payload(f"The parameter '{name}' in the request payload is not a valid parameter of '{action}'.")
 
 
 FUNCTIONS: Mapping[str, Callable[[Context], Awaitable[Answer]]] = {"WhoAmI": who_am_i}

@@ -16,6 +16,7 @@ from shared.webapi import writing
 from shared.webapi.context import Context
 from shared.webapi.errors import Failure, already_exists, bad_payload
 from shared.webapi.keys import RowKey, demand_id, find_id, missing, parse_key
+from shared.webapi.operations import demand_parameters
 from shared.webapi.payloads import parse_reference
 from shared.webapi.schema import Table
 
@@ -27,7 +28,7 @@ async def create_multiple(context: Context, table: Table, sent: Mapping[str, Any
     """CreateMultiple: make rows and return their ids in the order of the targets."""
     writing.demand_creatable(table)
     payloads = []
-    for index, target in enumerate(_targets(table, sent)):
+    for index, target in enumerate(_targets(table, sent, "CreateMultiple")):
         with _naming(index):
             payloads.append(await writing.prepare(context, table, target, RowKey(), creating=True))
     ids = []
@@ -42,7 +43,7 @@ async def update_multiple(context: Context, table: Table, sent: Mapping[str, Any
     writing.demand_changeable(table)
     context = _unconditional(context)
     changes = []
-    for index, target in enumerate(_targets(table, sent)):
+    for index, target in enumerate(_targets(table, sent, "UpdateMultiple")):
         with _naming(index):
             named = _named(table, target)
             found = await demand_id(context.organization, table, named)
@@ -60,7 +61,7 @@ async def upsert_multiple(context: Context, table: Table, sent: Mapping[str, Any
     writing.demand_changeable(table)
     context = _unconditional(context)
     targets = []
-    for index, target in enumerate(_targets(table, sent)):
+    for index, target in enumerate(_targets(table, sent, "UpsertMultiple")):
         with _naming(index):
             named = _named(table, target)
             found = await find_id(context.organization, table, named)
@@ -72,13 +73,9 @@ async def upsert_multiple(context: Context, table: Table, sent: Mapping[str, Any
             await writing.upsert(context, table, named, target)
 
 
-def _targets(table: Table, sent: Mapping[str, Any]) -> list[dict[str, Any]]:
+def _targets(table: Table, sent: Mapping[str, Any], action: str) -> list[dict[str, Any]]:
     """Return the rows in ``Targets``; raise `Failure` 400 where they are none, too many, or of another table."""
-    for name in sent:
-        if name != "Targets" and "@" not in name:
-            raise bad_payload(
-                f"The parameter '{name}' in the request payload is not a valid parameter: give 'Targets'."
-            )
+    demand_parameters(sent, action)
     targets = sent.get("Targets")
     if not isinstance(targets, list) or not all(isinstance(target, dict) for target in targets):
         raise bad_payload("The parameter 'Targets' must be a list of rows.")

@@ -86,6 +86,11 @@ def too_many_rows(limit: int) -> Failure:
     )
 
 
+def not_implemented(message: str) -> Failure:
+    """Something of Dataverse's that is not built here; the message says what to use instead."""
+    return Failure(501, "0x80040203", message)
+
+
 def denied(message: str) -> Failure:
     """The caller may not do this (PrivilegeDenied)."""
     return Failure(403, "0x80040220", message)
@@ -97,14 +102,14 @@ def method_not_allowed(method: str, what: str, allowed: str = "") -> Failure:
     return Failure(405, "0x80060888", f"{method} is not supported on {what}.{hint}", {"Allow": allowed})
 
 
-def not_implemented(message: str) -> Failure:
-    """Something of Dataverse's that is not built here; the message says what to use instead."""
-    return Failure(501, "0x80040203", message)
-
-
 def unavailable() -> Failure:
     """Storage does not answer; the same request may succeed soon."""
     return Failure(503, "0x80044151", "The service is busy. Please try again shortly.", {"Retry-After": "5"})
+
+
+def too_many_requests(code: str, message: str, retry_after: int) -> Failure:
+    """A budget is used up (Microsoft's "Service protection API limits"); `retry_after` is whole seconds."""
+    return Failure(429, code, message, {"Retry-After": str(retry_after)})
 
 
 def unexpected() -> Failure:

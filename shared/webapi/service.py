@@ -2,9 +2,10 @@
 
 import logging
 import re
+import time
 import uuid
 from collections.abc import Awaitable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -14,12 +15,14 @@ from shared.services.people import welcome
 from shared.services.rights import Denied
 from shared.storage.account import PreconditionFailed, StorageError, Unavailable
 from shared.storage.organizations import Organization, find_organization
-from shared.webapi import actions, batch, metadata, reading, references, writing
+from shared.webapi import actions, batch, cors, metadata, reading, references, writing
 from shared.webapi.auth import authenticate
+from shared.webapi.budget import budgets
 from shared.webapi.context import Context, parse_condition, parse_preferences, version_in
 from shared.webapi.errors import (
     Failure,
     bad_payload,
+    bad_query,
     denied,
     error_response,
     invalid,
@@ -63,8 +66,11 @@ class _Path:
 async def handle(request: Request, now: datetime | None = None) -> Response:
     """Answer a request; every failure becomes an answer in Dataverse's shape, and tells nothing of our insides."""
     service_request = str(uuid.uuid4())
-    response = await _guarded(_answer(request, now or datetime.now(UTC), service_request), service_request)
     common = {"OData-Version": "4.0", "Cache-Control": "no-cache", "x-ms-service-request-id": service_request}
+    if request.method == "HEAD":
+        # Answered as GET; the server in front sends the headers and leaves the body out.
+        request = replace(request, method="GET")
+    response = await _guarded(_answer(request, now or datetime.now(UTC), service_request, common), service_request)
     return Response(response.status, {**common, **response.headers}, response.body)
 
 
@@ -95,26 +101,32 @@ async def _guarded(work: Awaitable[Response], service_request: str) -> Response:
         return error_response(unexpected())
 
 
-async def _answer(request: Request, now: datetime, service_request: str) -> Response:
-    address = parse_address(request)
-    if address is None or not _VERSION.fullmatch(address.version):
-        raise unknown_segment(address.version if address else "")
+async def _answer(request: Request, now: datetime, service_request: str, common: dict[str, str]) -> Response:
+    """Answer a request; what its answer says however it ends is added to `common`."""
+    address = _demand_address(request)
     organization = await find_organization(address.organization)
+    origins = organization.settings[cors.SETTING] if organization is not None else ()
+    if request.method == "OPTIONS":
+        return cors.preflight(request, origins)
+    common |= cors.answer_headers(request, origins)
     caller, identity = await authenticate(request, organization)
     if organization is None:
         raise unknown_segment(address.organization)
-    await welcome(organization, identity.user, identity.name, identity.address, now)
+    user = (organization.id, caller.user)
+    with budgets().spend(user, time.monotonic, common):
+        await welcome(organization, identity.user, identity.name, identity.address, now)
+        if address.path != _BATCH:
+            return await _respond(_context(request, address, organization, caller, now), request, address)
 
-    async def one(request: Request, address: Address) -> Response:
-        # Asked for each time: an earlier part of a batch may have changed its settings.
-        current = await find_organization(address.organization) or organization
-        return await _respond(_context(request, address, current, caller, now), request, address)
+        async def part(request: Request, address: Address) -> Response:
+            budgets().charge(user, 1, time.monotonic())
+            # Asked for each time: an earlier part may have changed its settings.
+            current = await find_organization(address.organization) or organization
+            return await _respond(_context(request, address, current, caller, now), request, address)
 
-    if address.path != _BATCH:
-        return await one(request, address)
-    return await _on_batch(
-        request, address, organization, lambda part, target: _guarded(one(part, target), service_request)
-    )
+        return await _on_batch(
+            request, address, organization, lambda inner, target: _guarded(part(inner, target), service_request)
+        )
 
 
 def _context(request: Request, address: Address, organization: Organization, caller: Caller, now: datetime) -> Context:
@@ -373,6 +385,16 @@ def _demand_size(request: Request, path: _Path, organization: Organization) -> N
         raise Failure(
             413, "0x80060888", f"The request has {len(request.body):,} bytes; at most {limit:,} are taken here."
         )
+
+
+def _demand_address(request: Request) -> Address:
+    try:
+        address = parse_address(request)
+    except ValueError:
+        raise bad_query("The Host header must name a host: links in the answer begin with it.") from None
+    if address is None or not _VERSION.fullmatch(address.version):
+        raise unknown_segment(address.version if address else "")
+    return address
 
 
 def _demand_method(request: Request, method: str, what: str, allowed: str = "") -> None:

@@ -11,7 +11,7 @@ from shared.services.versions import demand_version
 from shared.storage import keys, records
 from shared.storage.account import Conflict, NotFound, PreconditionFailed
 from shared.storage.organizations import save_organization
-from shared.webapi import sources
+from shared.webapi import cors, sources
 from shared.webapi.context import Context, version_in
 from shared.webapi.errors import (
     already_exists,
@@ -29,6 +29,8 @@ from shared.webapi.values import format_time
 
 _NAMED_BY_PARTS = frozenset({"contact", "lead", "systemuser"})
 """Tables whose ``fullname`` is made of first and last name."""
+_MAY_BE_EMPTY = frozenset({"blockedattachments", cors.COLUMN})
+"""Columns of the organization that may be null; the other ones are switches and sizes."""
 _ATTEMPTS = 8
 
 
@@ -302,7 +304,8 @@ def _consistent(table: Table, changes: Mapping[str, Any], old: Mapping[str, Any]
     status = next((column for column in table.columns if column.type is Type.STATUS), None)
     if status is not None and {"statecode", "statuscode"} & new.keys():
         if new.get("statuscode") is None:
-            new["statuscode"] = next(value for value, state in status.states.items() if state == new["statecode"])
+            wanted = new.get("statecode", old.get("statecode") or 0)
+            new["statuscode"] = next(value for value, state in status.states.items() if state == wanted)
         state = status.states[new["statuscode"]]
         if "statecode" in changes and changes["statecode"] != state and "statuscode" in changes:
             wrong = f"{new['statuscode']} is not a valid statuscode for statecode {changes['statecode']}"
@@ -317,7 +320,9 @@ async def _update_organization(context: Context, id: str, payload: Payload) -> N
         raise does_not_exist("organization", id)
     demand_administrator(context.caller, "the organization")
     for name, value in payload.columns.items():
-        if value is None and name != "blockedattachments":
+        if value is None and name not in _MAY_BE_EMPTY:
             raise invalid(f"The column '{name}' of 'organization' cannot be null.")
-    changed = {name: "" if value is None else value for name, value in payload.columns.items()}
+    changed: dict[str, Any] = {name: "" if value is None else value for name, value in payload.columns.items()}
+    if cors.COLUMN in changed:
+        changed[cors.SETTING] = cors.parse_origins(changed.pop(cors.COLUMN))
     await save_organization(dataclasses.replace(organization, settings={**organization.settings, **changed}))

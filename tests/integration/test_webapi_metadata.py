@@ -4,8 +4,9 @@ from xml.etree import ElementTree
 
 import pytest
 
-from shared.webapi.schema import Type
+from shared.storage.organizations import Organization
 from shared.webapi.tables import TABLES
+from tests.entra import Issuer
 from tests.web_client import Client
 
 EDM = "{http://docs.oasis-open.org/odata/ns/edm}"
@@ -46,13 +47,100 @@ async def test_all_tables_are_listed_and_found_by_their_metadata_id(seller: Clie
         assert {column["LogicalName"] for column in columns} == set(TABLES[row["LogicalName"]].by_name)
 
 
-@pytest.mark.parametrize(
-    "part", ["Keys", "OneToManyRelationships", "ManyToOneRelationships", "ManyToManyRelationships"]
-)
-async def test_the_relationships_of_a_table_can_be_asked_for(seller: Client, part: str) -> None:
-    answer = await seller.get(f"EntityDefinitions(LogicalName='contact')/{part}")
-    assert answer.status == 200
-    assert isinstance(answer.rows, list)
+async def test_a_choice_is_found_by_its_name_with_its_states(seller: Client) -> None:
+    path = "EntityDefinitions(LogicalName='email')/Attributes(LogicalName='statuscode')"
+    cast = f"{path}/Microsoft.Dynamics.CRM.StatusAttributeMetadata"
+    options = "$select=LogicalName&$expand=OptionSet($select=Options),GlobalOptionSet($select=Options)"
+    row = (await seller.get(f"{cast}?{options}")).json
+    assert row["GlobalOptionSet"] is None
+    assert {item["Value"]: item["State"] for item in row["OptionSet"]["Options"]}[6] == 1
+    assert set(row["OptionSet"]) == {"MetadataId", "Options"}
+    assert "OptionSet" not in (await seller.get(path)).json
+    assert len((await seller.get(f"{cast}/OptionSet")).json["Options"]) == 8
+    wrong = path.replace("statuscode", "subject") + "/Microsoft.Dynamics.CRM.StatusAttributeMetadata"
+    assert (await seller.get(wrong)).status == 404
+
+
+@pytest.mark.parametrize("kind", ["Picklist", "State", "Status", "Boolean"])
+async def test_every_kind_of_choice_can_be_asked_for(seller: Client, kind: str) -> None:
+    path = f"EntityDefinitions(LogicalName='email')/Attributes/Microsoft.Dynamics.CRM.{kind}AttributeMetadata"
+    rows = (await seller.get(f"{path}?$expand=OptionSet")).rows
+    names = {column.name for column in TABLES["email"].columns if column.type.value == kind}
+    assert {row["LogicalName"] for row in rows} == names
+    assert all(row["OptionSet"]["OptionSetType"] == kind for row in rows)
+
+
+async def test_what_a_column_is_and_may_hold_is_in_its_definition(seller: Client) -> None:
+    path = "EntityDefinitions(LogicalName='email')/Attributes"
+    rows = {row["LogicalName"]: row for row in (await seller.get(path)).rows}
+    assert rows["subject"]["MaxLength"] == 800
+    assert (rows["opencount"]["MinValue"], rows["opencount"]["MaxValue"]) == (0, 2**31 - 1)
+    assert rows["regardingobjectid"]["Targets"] == ["account", "contact", "lead"]
+    assert rows["delayedemailsendtime"]["Format"] == "DateAndTime"
+    assert rows["delayedemailsendtime"]["DisplayName"]["UserLocalizedLabel"]["Label"] == "Send Later"
+    assert rows["opencount"]["Description"]["UserLocalizedLabel"]["Label"]
+    for name, valid in {"opencount": (False, False), "subject": (True, True), "activityid": (True, False)}.items():
+        assert (rows[name]["IsValidForCreate"], rows[name]["IsValidForUpdate"]) == valid
+    assert rows["statecode"]["RequiredLevel"]["Value"] == "SystemRequired"
+    one = (await seller.get(f"{path}(LogicalName='subject')?$select=MetadataId,SchemaName")).json
+    assert one["@odata.type"] == "#Microsoft.Dynamics.CRM.StringAttributeMetadata"
+    assert (await seller.get(f"{path}({one['MetadataId']})")).json["LogicalName"] == "subject"
+
+
+async def test_definitions_are_filtered_by_their_properties_and_enumerations(seller: Client) -> None:
+    path = "EntityDefinitions(LogicalName='contact')/Attributes?$select=LogicalName&$filter="
+    lookups = {row["LogicalName"] for row in (await seller.get(f"{path}AttributeType eq 'Lookup'")).rows}
+    assert lookups == {"parentcustomerid", "createdby", "modifiedby"}
+    spelled = f"{path}AttributeType eq Microsoft.Dynamics.CRM.AttributeTypeCode'Lookup'"
+    assert {row["LogicalName"] for row in (await seller.get(spelled)).rows} == lookups
+    assert [row["LogicalName"] for row in (await seller.get(f"{path}MaxLength gt 1000")).rows] == ["description"]
+    assert (await seller.get(f"{path}Nosuch eq 1")).status == 400
+
+
+async def test_a_table_comes_with_its_columns_and_keys_where_they_are_expanded(seller: Client) -> None:
+    row = (
+        await seller.get(
+            "EntityDefinitions(LogicalName='contact')?$select=LogicalName"
+            "&$expand=Attributes($select=LogicalName;$filter=AttributeType eq 'Owner'),Keys,ManyToOneRelationships"
+        )
+    ).json
+    assert [item["LogicalName"] for item in row["Attributes"]] == ["ownerid"]
+    assert [item["KeyAttributes"] for item in row["Keys"]] == [["ee_externalid"]]
+    assert {item["ReferencingEntity"] for item in row["ManyToOneRelationships"]} == {"contact"}
+    assert "EntitySetName" not in row
+    counted = (await seller.get("EntityDefinitions?$count=true&$select=LogicalName")).json
+    assert counted["@odata.count"] == len(TABLES)
+
+
+async def test_the_alternate_keys_of_a_table_are_told(seller: Client) -> None:
+    (key,) = (await seller.get("EntityDefinitions(LogicalName='lead')/Keys?$select=SchemaName,KeyAttributes")).rows
+    assert (key["SchemaName"], key["KeyAttributes"]) == ("ee_externalid", ["ee_externalid"])
+    assert (await seller.get("EntityDefinitions(LogicalName='email')/Keys")).rows == []
+
+
+async def test_both_ends_of_a_relationship_are_told(seller: Client) -> None:
+    rows = (await seller.get("EntityDefinitions(LogicalName='contact')/OneToManyRelationships")).rows
+    found = {row["SchemaName"]: row for row in rows}["Contact_Emails"]
+    assert found["ReferencedEntityNavigationPropertyName"] == "Contact_Emails"
+    assert found["ReferencingEntityNavigationPropertyName"] == "regardingobjectid_contact_email"
+    (same,) = (await seller.get("RelationshipDefinitions?$filter=SchemaName eq 'Contact_Emails'")).rows
+    assert same["MetadataId"] == found["MetadataId"]
+    assert (await seller.get("RelationshipDefinitions(SchemaName='Contact_Emails')")).json["MetadataId"] == (
+        found["MetadataId"]
+    )
+    assert (await seller.get("EntityDefinitions(LogicalName='contact')/ManyToManyRelationships")).rows == []
+    many = "RelationshipDefinitions/Microsoft.Dynamics.CRM.ManyToManyRelationshipMetadata"
+    assert (await seller.get(many)).rows == []
+
+
+async def test_the_service_document_lists_every_set(seller: Client) -> None:
+    assert {row["name"] for row in (await seller.get("")).rows} == {table.set for table in TABLES.values()}
+
+
+@pytest.mark.parametrize("accept", ["application/xml", "application/json", "*/*"])
+async def test_the_model_is_xml_whatever_is_accepted(seller: Client, accept: str) -> None:
+    answer = await seller.get("$metadata", headers={"Accept": accept})
+    assert (answer.status, answer.headers["Content-Type"]) == (200, "application/xml")
 
 
 async def test_the_names_that_bind_regarding_are_found_in_the_relationships(seller: Client) -> None:
@@ -73,6 +161,10 @@ async def test_the_names_that_bind_regarding_are_found_in_the_relationships(sell
         "EntityDefinitions/x",
         "EntityDefinitions(LogicalName='email')/Nosuch",
         "EntityDefinitions(LogicalName='email')/Attributes(LogicalName='nosuch')",
+        "EntityDefinitions(LogicalName='email')/Attributes/Nosuch",
+        "EntityDefinitions(LogicalName='email')/Keys(LogicalName='nosuch')",
+        "RelationshipDefinitions(SchemaName='nosuch')",
+        "RelationshipDefinitions/Nosuch",
     ],
 )
 async def test_a_definition_that_there_is_not_is_404(seller: Client, path: str) -> None:
@@ -104,10 +196,78 @@ async def test_the_model_describes_every_table_and_column(seller: Client) -> Non
     assert sets == {table.set for table in TABLES.values()}
 
 
-async def test_every_type_in_the_model_is_declared_or_primitive(seller: Client) -> None:
-    root = ElementTree.fromstring((await seller.get("$metadata")).body)
-    declared = {f"mscrm.{item.get('Name')}" for kind in ("EntityType", "ComplexType") for item in root.iter(EDM + kind)}
-    for item in root.iter():
-        named = (item.get("Type") or item.get("EntityType") or "").removeprefix("Collection(").removesuffix(")")
-        assert not named or named in declared or named.startswith("Edm.")
-    assert {column.type for table in TABLES.values() for column in table.columns} <= set(Type)
+async def test_emails_are_read_as_activities_and_not_written(seller: Client) -> None:
+    contact = await seller.make("contacts", {"lastname": "Berg"})
+    made = await seller.make(
+        "emails", {"subject": "Offer", "regardingobjectid_contact_email@odata.bind": f"/contacts({contact})"}
+    )
+    row = (await seller.get(f"activitypointers({made})")).json
+    assert (row["activityid"], row["subject"], row["activitytypecode"]) == (made, "Offer", "email")
+    assert (row["statuscode"], row["_regardingobjectid_value"], row["isregularactivity"]) == (1, contact, True)
+    assert set(row) - {"@odata.etag", "@odata.context"} == set(TABLES["activitypointer"].by_wire)
+    listed = await seller.get("activitypointers?$select=subject&$filter=activitytypecode eq 'email'&$count=true")
+    assert [item["activityid"] for item in listed.rows] == [made]
+    assert (await seller.get(f"activitypointers?$filter=_regardingobjectid_value eq {contact}")).rows
+    assert (await seller.get(f"emails({made})/activityid_activitypointer")).json["activityid"] == made
+    for method, path in (
+        ("POST", "activitypointers"),
+        ("PATCH", f"activitypointers({made})"),
+        ("DELETE", f"activitypointers({made})"),
+    ):
+        assert (await seller.send(method, path, {"subject": "x"})).status == 405
+
+
+async def test_a_template_is_made_read_changed_and_deleted_by_its_owner(seller: Client, issuer: Issuer) -> None:
+    template = {"title": "Intro", "subject": "Hello", "templatetypecode": "contact", "languagecode": 1033}
+    made = await seller.make("templates", {**template, "body": "<p>Hi</p>", "opencount": 7})
+    row = (await seller.get(f"templates({made})")).json
+    assert (row["title"], row["ispersonal"], row["opencount"], row["ee_clickrate"]) == ("Intro", True, 0, 0)
+    assert (await seller.patch(f"templates({made})", {"subject": "Good day"})).status == 204
+    assert "openrate" in (await seller.patch(f"templates({made})", {"openrate": 99})).error
+    assert "'subject'" in (await seller.patch(f"templates({made})", {"subject": None})).error
+    other = Client(seller.organization, issuer)
+    assert (await other.patch(f"templates({made})", {"subject": "x"})).status == 403
+    assert "'title'" in (await seller.post("templates", {"subject": "x"})).error
+    assert (await seller.send("DELETE", f"templates({made})")).status == 204
+    assert (await seller.get(f"templates({made})")).status == 404
+
+
+async def test_a_cards_state_is_made_for_its_caller(seller: Client) -> None:
+    state = {"startdate": "2026-11-25T08:00:00Z", "state": 1}
+    made = await seller.make("actioncarduserstates", state)
+    row = (await seller.get(f"actioncarduserstates({made})")).json
+    assert (row["state"], row["_ownerid_value"], row["_actioncardid_value"]) == (1, seller.user, None)
+    assert (await seller.patch(f"actioncarduserstates({made})", {"startdate": "2026-11-26T08:00:00Z"})).status == 204
+    assert "set on create only" in (await seller.patch(f"actioncarduserstates({made})", {"state": 0})).error
+    assert "'startdate'" in (await seller.post("actioncarduserstates", {"state": 1})).error
+
+
+async def test_the_organization_shows_what_its_settings_page_reads(
+    seller: Client, administrator: Client, organization: Organization
+) -> None:
+    columns = (
+        "isemailmonitoringallowed,isactioncardenabled,isrelationshipinsightsenabled,isautodatacaptureenabled,"
+        "isactivityanalysisenabled,isonedriveenabled,maxuploadfilesize,allowunresolvedpartiesonemailsend,"
+        "resolvesimilarunresolvedemailaddress,requireapprovalforuseremail,requireapprovalforqueueemail,orgdborgsettings"
+    )
+    row = (await seller.get(f"organizations({organization.id})?$select={columns}")).json
+    assert (row["isemailmonitoringallowed"], row["isautodatacaptureenabled"], row["orgdborgsettings"]) == (
+        True, False, None,
+    )  # fmt: skip
+    refused = await administrator.patch(f"organizations({organization.id})", {"isautodatacaptureenabled": True})
+    assert (refused.status, "isautodatacaptureenabled" in refused.error) == (400, True)
+
+
+async def test_columns_stay_empty_where_the_feature_is_switched_off(
+    seller: Client, administrator: Client, organization: Organization
+) -> None:
+    switch = f"organizations({organization.id})"
+    assert (await administrator.patch(switch, {"isemailmonitoringallowed": False})).status == 204
+    made = await seller.make("emails", {"subject": "Offer", "followemailuserpreference": True})
+    counted = ("opencount", "linksclickedcount", "attachmentopencount", "replycount", "lastopenedtime")
+    row = (await seller.get(f"emails({made})?$select={','.join(counted)}")).json
+    assert [row[name] for name in counted] == [0, 0, 0, 0, None]
+    model = (await seller.get("$metadata")).body
+    assert all(f'Name="{name}"'.encode() in model for name in (*counted, "followemail", "openrate", "isrecommended"))
+    definitions = (await seller.get("EntityDefinitions(LogicalName='email')/Attributes?$select=LogicalName")).rows
+    assert set(counted) <= {item["LogicalName"] for item in definitions}

@@ -209,7 +209,7 @@ def as_dynamics_web_api(part: Part) -> str:
 
 
 def as_dataverse_api(part: Part) -> str:
-    head, _, body = as_sdk(part).replace("\r\n", "\n").rpartition(f" HTTP/1.1\n")
+    head, _, body = as_sdk(part).replace("\r\n", "\n").rpartition(" HTTP/1.1\n")
     fields, _, content = body.partition("\n\n") if part.headers else ("", "", body)
     return f"{head} HTTP/1.1\n{fields}\n\n\n{content}\n"
 
@@ -253,8 +253,13 @@ PIECES = st.sampled_from(
         b"Content-Type: application/http",
         b"\xff",
         b"\0",
+        b"Content-Type: multipart/mixed;boundary=c",
+        b"GET x HTTP/1.1",
+        b"POST $1",
+        b"Content-ID: 1",
+        b":",
+        b"{}",
     ]
-    + [b"Content-Type: multipart/mixed;boundary=c", b"GET x HTTP/1.1", b"POST $1", b"Content-ID: 1", b":", b"{}"]
 )
 
 
@@ -379,12 +384,12 @@ OData-EntityId: {ROOT}/contacts({ID})
     assert answer.body.decode() == expected.replace("\n", "\r\n")
 
 
-@pytest.mark.parametrize("status", [*range(200, 209), 304, *range(400, 418), 429, 500, 501, 503])
+@pytest.mark.parametrize("status", [200, 201, 204, 304, 400, 401, 403, 404, 405, 412, 413, 415, 429, 500, 501, 503])
 def test_the_reason_of_a_status_is_plain_words(status: int) -> None:
     # dynamics-web-api does not find the status line of a reason with other characters in it.
     line = re.search(rb"HTTP/1\.1 [^\r]*", render_batch([Result(Response(status))]).body)
     assert line is not None
-    assert re.fullmatch(rb"HTTP/1\.1 \d{3} [\w ]+", line[0]) or status in (203, 207, 208, 414)
+    assert re.fullmatch(rb"HTTP/1\.1 \d{3} [\w ]+", line[0])
 
 
 @pytest.mark.parametrize(

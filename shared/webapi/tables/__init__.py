@@ -6,7 +6,7 @@ from shared.webapi.schema import Collection, Table
 from shared.webapi.tables import alerts, mail, organization, people, templates
 
 TABLES: Mapping[str, Table] = {
-    table.logical: table for module in (people, mail, templates, alerts, organization) for table in module.TABLES
+    table.logical: table for module in (mail, people, templates, alerts, organization) for table in module.TABLES
 }
 SETS: Mapping[str, Table] = {table.set: table for table in TABLES.values()}
 

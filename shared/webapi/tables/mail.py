@@ -329,7 +329,7 @@ INTERACTIONFOREMAIL = Table(
             label="Email Interaction Component Related Text",
             about="The link's text or target, or the attachment's name.",
         ),
-        text("interactionuseragent", 1250, label="User Agent for an Interaction", about="The kind of program."),
+        text("interactionuseragent", 1250, label="User Agent for an Interaction", about="The kind of device."),
         text("interactionlocation", 1250, label="Location for an Interaction", about="Not kept: no address stays."),
         text(
             "interactionrepliedby",
