@@ -3,6 +3,9 @@
 from xml.etree import ElementTree
 
 import pytest
+from dataverse_api.metadata.entity import EntityMetadata
+from PowerPlatform.Dataverse.models.relationship import RelationshipInfo
+from PowerPlatform.Dataverse.models.table_info import AlternateKeyInfo, ColumnInfo, TableInfo
 
 from shared.storage.organizations import Organization
 from shared.webapi.tables import TABLES
@@ -131,6 +134,19 @@ async def test_both_ends_of_a_relationship_are_told(seller: Client) -> None:
     assert (await seller.get("EntityDefinitions(LogicalName='contact')/ManyToManyRelationships")).rows == []
     many = "RelationshipDefinitions/Microsoft.Dynamics.CRM.ManyToManyRelationshipMetadata"
     assert (await seller.get(many)).rows == []
+
+
+async def test_the_clients_own_models_read_the_definitions(seller: Client) -> None:
+    path = "EntityDefinitions(LogicalName='contact')"
+    whole = (await seller.get(path)).json
+    assert TableInfo.from_api_response(whole).entity_set_name == "contacts"
+    assert EntityMetadata.model_validate_dataverse(whole).has_activities is True
+    columns = [ColumnInfo.from_api_response(row) for row in (await seller.get(f"{path}/Attributes")).rows]
+    assert {(item.logical_name, item.max_length) for item in columns} >= {("lastname", 50), ("followemail", None)}
+    (key,) = [AlternateKeyInfo.from_api_response(row) for row in (await seller.get(f"{path}/Keys")).rows]
+    assert (key.key_attributes, key.status) == (["ee_externalid"], "Active")
+    (row,) = (await seller.get("RelationshipDefinitions?$filter=SchemaName eq 'Contact_Emails'")).rows
+    assert RelationshipInfo.from_api_response(row).relationship_schema_name == "Contact_Emails"
 
 
 async def test_the_service_document_lists_every_set(seller: Client) -> None:
