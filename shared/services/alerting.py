@@ -63,7 +63,7 @@ async def _note(organization: Organization, email_id: str, state: str) -> None:
     if email is None or email.get("_card") != state:
         return
     try:
-        await emails.commit(organization, email_id, email["etag"], {"_card": "raised" if state == "raise" else None})
+        await emails.commit(organization, email, {"_card": "raised" if state == "raise" else None})
     except (PreconditionFailed, NotFound):
         # The next fold sees the unfinished state and settles it again, to the same end.
         return

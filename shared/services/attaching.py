@@ -52,8 +52,7 @@ async def add_attachment(
         number = max((row.get("attachmentnumber", 0) for row in partition.attachments), default=0) + 1
         await emails.commit(
             organization,
-            email,
-            partition.email["etag"],
+            partition.email,
             {**stamp(caller, now), "attachmentcount": len(partition.attachments) + 1},
             [Operation("insert", {**written, "attachmentnumber": number})],
         )
@@ -109,7 +108,7 @@ async def change_attachment(
         if content is not None:
             new |= {"_blob": blob, "filesize": len(content)}
         operation = Operation("merge", {**new, "PartitionKey": email, "RowKey": row["RowKey"]}, row["etag"])
-        await emails.commit(organization, email, partition.email["etag"], stamp(caller, now), [operation])
+        await emails.commit(organization, partition.email, stamp(caller, now), [operation])
         return str(row.get("_blob") or "")
 
     try:
@@ -133,9 +132,7 @@ async def delete_attachment(
         row = _attachment_row(partition, id)
         demand_version(row, expected)
         changes = {**stamp(caller, now), "attachmentcount": len(partition.attachments) - 1}
-        await emails.commit(
-            organization, email, partition.email["etag"], changes, [Operation("delete", row, row["etag"])]
-        )
+        await emails.commit(organization, partition.email, changes, [Operation("delete", row, row["etag"])])
         return str(row.get("_blob") or "")
 
     blob = await decide(attempt, expected)
@@ -165,8 +162,7 @@ async def follow_attachment(
         changed = {name: value for name, value in row.items() if name != "ee_notfollowedreason"}
         await emails.commit(
             organization,
-            email,
-            partition.email["etag"],
+            partition.email,
             stamp(caller, now),
             [Operation("put", {**changed, "isfollowed": followed}, row["etag"])],
         )

@@ -96,7 +96,7 @@ async def take(organization: Organization, id: str, clock: Clock) -> Claim | tim
         }
         await step("agenda", agenda.add(agenda.Entry(now + _length(), "deliver", organization.name, id)))
         try:
-            await step("claim", emails.commit(organization, id, email["etag"], changes))
+            await step("claim", emails.commit(organization, email, changes))
         except PreconditionFailed:
             continue
         except NotFound:
@@ -119,7 +119,7 @@ async def record(name: str, claim: Claim, changes: dict[str, Any], rows: Sequenc
         if email.get("statuscode") != SENDING or email.get("_attempt") != claim.attempt:
             raise Lost if email.get("statuscode") == SENDING else Gone
         try:
-            await step(name, emails.commit(claim.organization, claim.id, email["etag"], renewed, rows))
+            await step(name, emails.commit(claim.organization, email, renewed, rows))
         except PreconditionFailed:
             continue
         except NotFound:

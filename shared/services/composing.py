@@ -111,10 +111,8 @@ async def _write_email(
         body_blob = await _write_body(organization, made, body)
         for number, file in enumerate(files, 1):
             attachments.append(await attaching.write(organization, made, file, number))
-        rows = [*parties, *attachments, {**email, "_body": body_blob}]
         committing = True
-        for chunk in chunks([Operation("insert", row) for row in rows]):
-            await organization.tables.transact(organization.emails, chunk)
+        await emails.insert(organization, {**email, "_body": body_blob}, [*parties, *attachments])
     except BaseException as error:
         if not committing or is_undone(error):
             await delete_blobs(organization, [body_blob])
@@ -156,7 +154,7 @@ async def change_email(
         if body is not None:
             wanted["_body"] = new_body or None
         due = await _reschedule(organization, id, old, wanted, now)
-        await emails.commit(organization, id, old["etag"], {**wanted, **stamp(caller, now)}, rows)
+        await emails.commit(organization, old, {**wanted, **stamp(caller, now)}, rows)
         if due is not None and due <= now:
             await queues.send(queues.DELIVER, {"organization": organization.name, "email": id})
         return str(old.get("_body") or "")
@@ -275,10 +273,11 @@ async def _reschedule(
 
 
 async def _forget(organization: Organization, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Delete the keys and blobs that rows named which are gone now; what cannot be deleted is only wasted space."""
+    """Delete the blobs, keys and index rows of rows that are gone; what cannot be deleted now is only wasted space."""
     await attaching.discard(organization, [row for row in rows if row["RowKey"].startswith("attachment:")])
     for row in rows:
         if row["RowKey"] == emails.EMAIL:
+            await emails.unlist(organization, row)
             await delete_blobs(organization, [row.get("_body") or ""])
             for table, column in (("conversation", "_conversation"), ("message", "messageid")):
                 await _forget_key(organization, table, row.get(column) or "", row["PartitionKey"])

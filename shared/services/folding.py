@@ -160,8 +160,7 @@ async def _commit(
     card, due = _card(organization, partition.email, facts, timeline, now)
     changes = _changed_columns(partition.email, {**_columns(timeline), "_card": card})
     if rows or changes:
-        email_id = partition.email["PartitionKey"]
-        await emails.commit(organization, email_id, partition.email["etag"], changes, rows)
+        await emails.commit(organization, partition.email, changes, rows)
     if card == "held" and due is not None and (partition.email.get("_card") != "held" or not new):
         message = {"organization": organization.name, "email": partition.email["PartitionKey"]}
         await queues.send(queues.FOLD, message, timedelta(seconds=max(1.0, due / 1000 - now.timestamp())))

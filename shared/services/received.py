@@ -47,9 +47,8 @@ async def save_received(organization: Organization, received: ReceivedEmail, now
     await blobs.put(organization, received.body, html.encode("utf-8", "surrogatepass"), "text/html; charset=utf-8")
     sent = await emails.read_partition(organization, received.email["PartitionKey"])
     known = _known_parties(sent.parties if sent else ())
-    rows = [_email_row(received, now), *_party_rows(received, known)]
     try:
-        await organization.tables.transact(organization.emails, [Operation("insert", row) for row in rows])
+        await emails.insert(organization, _email_row(received, now), _party_rows(received, known))
     except Conflict:
         return False
     return True
@@ -61,6 +60,7 @@ async def forget_received(organization: Organization, received: ReceivedEmail) -
     if stored is not None:
         rows = [*stored.parties, stored.email]
         await organization.tables.transact(organization.emails, [Operation("delete", row, "*") for row in rows])
+        await emails.unlist(organization, stored.email)
     await blobs.delete(organization, received.body)
 
 

@@ -121,7 +121,7 @@ async def _record(
         row = _interaction(partition, message, reply, columns, now)
         try:
             changes = {"replycount": _replies((*partition.interactions, row))}
-            await emails.commit(organization, email_id, partition.email["etag"], changes, [Operation("put", row)])
+            await emails.commit(organization, partition.email, changes, [Operation("put", row)])
         except PreconditionFailed:
             await asyncio.sleep(random.uniform(0, 0.02 * (attempt + 1)))  # noqa: S311 - spreads the contenders
         except NotFound:

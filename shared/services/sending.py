@@ -115,7 +115,7 @@ async def _submit(organization: Organization, partition: EmailPartition, caller:
     rows = [*_address_rows(people), *_attachment_rows(partition.attachments)]
     changes = _columns(caller, sender, recipients, reason, now)
     changes["_sendersource"] = await _remember_session(organization, caller, sender)
-    await emails.commit(organization, email_id, email["etag"], changes, rows)
+    await emails.commit(organization, email, changes, rows)
     if later <= now:
         await _hand_over(organization, email_id)
 

@@ -12,20 +12,25 @@ row                       holds
 ========================  ======================================================================================
 
 Every change carries the ``email`` row with If-Match, so that whoever changes an email has seen all of it; a deleted
-email does not come back. The HTML body is the blob that ``_body`` names.
+email does not come back. The HTML body is the blob that ``_body`` names. Emails are made, changed and deleted through
+this module, which keeps their index rows (`shared.storage.lists`).
 """
 
-from collections.abc import Sequence
+import asyncio
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from shared.storage import blobs
+from shared.storage import blobs, lists
+from shared.storage.account import StorageError, Unavailable
 from shared.storage.organizations import Organization
 from shared.storage.tables import Entity, Operation, chunks, literal
 
 EMAIL = "email"
 MAX_TIME = 10**14
 """Milliseconds since the epoch beyond every real time (the year 5138), to invert times with."""
+_AT_ONCE = 32
+"""Calls to storage in flight for one request."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,26 +68,74 @@ async def read_partition(organization: Organization, id: str, *, interactions: b
     )
 
 
+async def listed(
+    organization: Organization, where: str, column: str, after: lists.Place | None = None, page_size: int = 50
+) -> AsyncIterator[list[Entity]]:
+    """Yield the ``email`` rows of a list (`shared.storage.lists`) in its order, page by page."""
+    async for keys in lists.walk(organization, where, column, after, page_size):
+        found = await get_emails(organization, [lists.id_of(key) for key in keys])
+        yield [
+            email
+            for key, email in zip(keys, found, strict=True)
+            if email is not None and lists.names(email, where, key)
+        ]
+
+
+async def get_emails(organization: Organization, ids: Sequence[str]) -> list[Entity | None]:
+    """Return the ``email`` rows of these ids in their order, None where there is none."""
+    found: list[Entity | None] = []
+    for start in range(0, len(ids), _AT_ONCE):
+        found += await asyncio.gather(*(get_email(organization, email) for email in ids[start : start + _AT_ONCE]))
+    return found
+
+
+async def insert(organization: Organization, email: Entity, rows: Sequence[Entity]) -> None:
+    """Write a new email with `rows` under it, its own row last: until then there is no email.
+
+    Raises `Conflict` where there is one of this id.
+    """
+    listing = lists.plan(email)
+    inserts = [Operation("insert", row) for row in (*rows, {**email, "_lists": listing.names})]
+    await _carry_out(organization, listing, chunks(inserts))
+
+
 async def commit(
     organization: Organization,
-    id: str,
-    etag: str,
-    changes: dict[str, Any],
+    email: Entity,
+    changes: Mapping[str, Any],
     rows: Sequence[Operation] = (),
 ) -> None:
-    """Change an email that still has `etag`: merge `changes` into its row, and carry out `rows` under it.
+    """Change an email that still is as it was read: merge `changes` into its row, and carry out `rows` under it.
 
     A change to None clears the column. Beyond one transaction the rows go first, in chunks, and the email's row with
     the last. Raises `PreconditionFailed` where somebody was faster and `NotFound` where the email is gone; the caller
     reads again and decides anew.
     """
+    listing = lists.plan({**email, **changes})
     # A merge cannot remove a property, so a cleared column is stored as "" and not read back.
     cleared = {name: "" if value is None else value for name, value in changes.items()}
-    head = Operation("merge", {**cleared, "PartitionKey": id, "RowKey": EMAIL}, etag)
-    *earlier, last = chunks([*rows, head])
-    for chunk in earlier:
-        await organization.tables.transact(organization.emails, chunk)
-    await organization.tables.transact(organization.emails, last)
+    if listing.added or listing.removed:
+        cleared["_lists"] = listing.names
+    head = Operation("merge", {**cleared, "PartitionKey": email["PartitionKey"], "RowKey": EMAIL}, email["etag"])
+    await _carry_out(organization, listing, chunks([*rows, head]))
+
+
+async def unlist(organization: Organization, email: Mapping[str, Any]) -> None:
+    """Remove the index rows of an email that was deleted; readers pass over what remains."""
+    await lists.remove(organization, lists.owned(email))
+
+
+async def _carry_out(organization: Organization, listing: lists.Change, transactions: list[list[Operation]]) -> None:
+    await lists.write(organization, listing.added)
+    try:
+        for transaction in transactions:
+            await organization.tables.transact(organization.emails, transaction)
+    except StorageError as error:
+        # A call that was not answered may have been carried out: the email may name these rows.
+        if not isinstance(error, Unavailable):
+            await lists.remove(organization, listing.added)
+        raise
+    await lists.remove(organization, listing.removed)
 
 
 def image_blob(id: str, item: int) -> str:

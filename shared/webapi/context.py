@@ -2,14 +2,17 @@
 
 import fnmatch
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from shared.services.caller import Caller
 from shared.storage.organizations import Organization
-from shared.webapi.errors import bad_query
+from shared.webapi.errors import bad_query, too_many_rows
 from shared.webapi.http import Request
 from shared.webapi.query import MAX_PAGE
+
+MAX_ROWS = 50_000
+"""Rows that one request may read; Dataverse's bound where it has to look at all of them (AggregateQueryRecordLimit)."""
 
 _ETAG = re.compile(r'(?:W/)?"(\d{1,20})"')
 
@@ -34,6 +37,19 @@ class Preferences:
         return ",".join(parts)
 
 
+class Reads:
+    """How many rows a request has read."""
+
+    def __init__(self) -> None:
+        self.rows = 0
+
+    def spend(self, rows: int) -> None:
+        """Count rows; raise `Failure` past `MAX_ROWS`."""
+        self.rows += rows
+        if self.rows > MAX_ROWS:
+            raise too_many_rows(MAX_ROWS)
+
+
 @dataclass(frozen=True, slots=True)
 class Context:
     """One request. `base` is the root of the Web API as the caller spells it."""
@@ -45,6 +61,7 @@ class Context:
     preferences: Preferences
     match: str
     none_match: str
+    reads: Reads = field(default_factory=Reads)
 
 
 def parse_preferences(header: str) -> Preferences:

@@ -70,6 +70,22 @@ def stale() -> Failure:
     )
 
 
+def too_many_rows(limit: int) -> Failure:
+    """More rows would have to be read than one request may (AggregateQueryRecordLimitExceeded)."""
+    return Failure(
+        400,
+        "0x8004e023",
+        f"This query would have to look at more than {limit:,} rows. Narrow the $filter: emails by _ownerid_value, "
+        "_regardingobjectid_value or isemailfollowed, what belongs to an email by its id; or sort by createdon desc or "
+        "senton desc, which reads only the rows that are shown.",
+    )
+
+
+def not_implemented(message: str) -> Failure:
+    """Something of Dataverse's that is not built here; the message says what to use instead."""
+    return Failure(501, "0x80040203", message)
+
+
 def denied(message: str) -> Failure:
     """The caller may not do this (PrivilegeDenied)."""
     return Failure(403, "0x80040220", message)

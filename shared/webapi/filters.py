@@ -1,45 +1,37 @@
-"""``$filter``: from text to a plain predicate over rows, and the part of it that the Table service can decide itself.
+"""``$filter``: from text to a plain predicate over rows, and the parts of it that a reader of storage can use.
 
-odata-query parses; binding names to the schema and evaluating are ours. Comparison is Dataverse's: text without regard
-to case, ``%`` and ``_`` as wildcards inside contains, startswith and endswith. Null equals null only, and nothing is
-less or greater than null (OData 4.01 Protocol, 5.1.1.1). The pushed part never loses a row that the whole filter keeps.
+odata-query parses (`shared.webapi.filter_syntax`); binding names to the schema and evaluating are ours
+(`shared.webapi.filter_predicates`). What a reader uses to look in fewer places never loses a row that the filter keeps.
 """
 
-import operator
 import re
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from odata_query import ast
-from odata_query.exceptions import ODataException, ODataSyntaxError
-from odata_query.grammar import ODataLexer, ODataParser
 
-from shared.webapi.errors import bad_query, unknown_property
-from shared.webapi.patterns import matches
-from shared.webapi.schema import GUIDS, NUMBERS, TEXTS, Column, Table, Type
-from shared.webapi.values import format_time, parse_guid, parse_time, sortable
-
-type Row = Mapping[str, Any]
-type Predicate = Callable[[Row], bool]
+from shared.webapi.errors import bad_query
+from shared.webapi.filter_predicates import (
+    COMPARE,
+    Compiler,
+    Predicate,
+    all_of,
+    always,
+    is_query_function,
+)
+from shared.webapi.filter_predicates import Row as Row
+from shared.webapi.filter_predicates import attach as attach
+from shared.webapi.filter_syntax import parse_expression, well_formed
+from shared.webapi.query_functions import NOBODY, Asker
+from shared.webapi.schema import GUIDS, TEXTS, Column, Table, Type
+from shared.webapi.values import sortable
 
 MAX_LENGTH = 32_768
 """Characters; Dataverse takes URLs of up to 32 KB."""
-MAX_NESTING = 100
 
-_COMPARE: Mapping[type, Callable[[Any, Any], bool]] = {
-    ast.Eq: operator.eq,
-    ast.NotEq: operator.ne,
-    ast.Lt: operator.lt,
-    ast.LtE: operator.le,
-    ast.Gt: operator.gt,
-    ast.GtE: operator.ge,
-}
-_NAMES = {ast.Eq: "eq", ast.Lt: "lt", ast.LtE: "le", ast.Gt: "gt", ast.GtE: "ge"}
-_MIRRORED = {ast.Lt: ast.Gt, ast.LtE: ast.GtE, ast.Gt: ast.Lt, ast.GtE: ast.LtE}
-_PATTERNS = {"contains": "%{}%", "startswith": "{}%", "endswith": "%{}"}
-_FOLDS = frozenset({"tolower", "toupper"})
-_QUOTED_GUID = re.compile(r"guid'([0-9a-fA-F-]{36})'")
+_NAMES: Mapping[type, str] = {ast.Eq: "eq", ast.Lt: "lt", ast.LtE: "le", ast.Gt: "gt", ast.GtE: "ge"}
+_MIRRORED: Mapping[type, type] = {ast.Lt: ast.Gt, ast.LtE: ast.GtE, ast.Gt: ast.Lt, ast.GtE: ast.LtE}
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,261 +45,163 @@ class Condition:
 
 @dataclass(frozen=True, slots=True)
 class Filter:
-    """`keeps` decides; `pushed` are conditions that every row that it keeps meets; `columns` are those it looks at."""
+    """What a filter asks, and what must be so wherever it keeps a row.
+
+    `keeps` decides; for the navigations and collections in `relations` the rows that they lead to are put into the row
+    with `attach` before it is asked. `columns` are those of the table itself that it looks at; a lookup among them that
+    may point at several tables comes with its ``_type``.
+
+    Of every row that `keeps` keeps these hold too, so that a reader may look there first: `early`, which looks at no
+    relation; the `pushed` conditions; for each collection in `within`, that one of its rows meets all the conditions
+    given with it; for each column in `equals`, that its value is this one (text in the form that `sortable` gives it).
+    `only_equals` is whether the values in `equals` decide alone.
+    """
 
     keeps: Predicate
     pushed: tuple[Condition, ...] = ()
     columns: frozenset[str] = frozenset()
+    relations: frozenset[str] = frozenset()
+    early: Predicate = always
+    within: tuple[tuple[str, tuple[Condition, ...]], ...] = ()
+    equals: Mapping[str, str | int | bool] = field(default_factory=dict)
+    only_equals: bool = False
 
 
-EVERYTHING = Filter(lambda _: True)
+EVERYTHING = Filter(always, only_equals=True)
 
 
 @dataclass(frozen=True, slots=True)
-class _Operand:
-    """A side of a comparison: how to get it from a row, and what it is compared as. A column or literal says so."""
+class _Fact:
+    """What a conjunct says of a stored column: how it compares with a literal other than null. `alone` is whether that
+    is all it says."""
 
-    get: Callable[[Row], Any]
-    column: Column | None = None
-    literal: Any = None
-    type: Type | None = None
+    column: Column
+    comparator: type
+    value: Any
+    alone: bool
 
 
-def parse_filter(text: str, table: Table, aliases: Mapping[str, str] | None = None) -> Filter:
-    """Return what `text` asks of the rows of `table`; `aliases` are the values of ``@p1`` parameters.
+def parse_filter(text: str, table: Table, aliases: Mapping[str, str] | None = None, asker: Asker = NOBODY) -> Filter:
+    """Return what `text` asks of the rows of `table`; `aliases` are the values of ``@p1`` parameters, `asker` is who
+    asks and when, for functions such as Today and EqualUserId.
 
     Raises `Failure` 400 naming what is not understood: the unknown column, the function, the value of another type.
     """
-    if len(text) > MAX_LENGTH:
-        raise bad_query(f"The $filter has {len(text):,} characters; at most {MAX_LENGTH:,} are allowed.")
-    text = _QUOTED_GUID.sub(r"\1", substitute_aliases(text, aliases or {})).strip()
-    try:
-        tree = ODataParser().parse(ODataLexer().tokenize(text))
-    except (ODataException, ValueError) as error:
-        raise bad_query(f"Syntax error in $filter: {_shown(error)}") from None
-    if tree is None:
-        raise bad_query("The $filter is empty.")
-    compiler = _Compiler(table)
-    keeps = compiler.predicate(tree)
-    pushed = tuple(filter(None, (compiler.condition(node) for node in _chain(tree, ast.And))))
-    return Filter(keeps, pushed, frozenset(compiler.columns))
+    tree = parse_expression(well_formed(substitute_aliases(text, aliases or {})).strip())
+    conjuncts = _conjuncts(tree, Compiler(table, asker))
+    compilers = [Compiler(table, asker) for _ in conjuncts]
+    predicates = [compiler.predicate(node) for compiler, node in zip(compilers, conjuncts, strict=True)]
+    early = [keeps for compiler, keeps in zip(compilers, predicates, strict=True) if not compiler.relations]
+    facts = [_fact(node, compiler) for compiler, node in zip(compilers, conjuncts, strict=True)]
+    equals = [fact for fact in facts if fact and fact.comparator is ast.Eq and _is_exact(fact)]
+    values = {fact.column.name: fact.value for fact in equals}
+    return Filter(
+        all_of(predicates),
+        _conditions(facts),
+        frozenset(name for compiler in compilers for name in compiler.columns),
+        frozenset(name for compiler in compilers for name in compiler.relations),
+        all_of(early),
+        tuple(found for node in conjuncts if (found := _within(node, compilers[0]))),
+        values,
+        len(equals) == len(facts) and all(fact.alone and values[fact.column.name] == fact.value for fact in equals),
+    )
 
 
 def substitute_aliases(text: str, aliases: Mapping[str, str]) -> str:
     """Return `text` with each parameter alias (``@p1``) outside of quotes replaced by its value.
 
+    Raises `Failure` 400 for an alias without a value, and for a text that is or gets longer than `MAX_LENGTH`.
+
     >>> substitute_aliases("a eq @p1 and b eq '@p1'", {"@p1": "5"})
     "a eq 5 and b eq '@p1'"
     """
+    length = len(text)
 
     def replace(match: re.Match[str]) -> str:
+        nonlocal length
         token = match[0]
-        if token.startswith("'"):
+        if token[0] != "@":
             return token
         if token not in aliases:
             raise bad_query(f"The parameter alias '{token}' has no value: give it as {token}=...")
+        length += len(aliases[token])
+        _limit(length)
         return aliases[token]
 
-    return re.sub(r"'(?:[^']|'')*'|@\w+", replace, text)
+    _limit(length)
+    return re.sub(r"""'(?:[^']|'')*'|"(?:[^"\\]|\\.)*"|@\w+""", replace, text)
 
 
-class _Compiler:
-    """Binds a parsed filter to a table; `columns` collects the names that it looks at."""
-
-    def __init__(self, table: Table) -> None:
-        self.table = table
-        self.columns: set[str] = set()
-
-    def predicate(self, node: Any, depth: int = 0) -> Predicate:
-        if depth > MAX_NESTING:
-            raise bad_query(f"The $filter is nested deeper than {MAX_NESTING} levels.")
-        if isinstance(node, ast.BoolOp):
-            kind = type(node.op)
-            parts = [self.predicate(part, depth + 1) for part in _chain(node, kind)]
-            if kind is ast.And:
-                return lambda row: all(part(row) for part in parts)
-            return lambda row: any(part(row) for part in parts)
-        if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.Not):
-            inner = self.predicate(node.operand, depth + 1)
-            return lambda row: not inner(row)
-        if isinstance(node, ast.Compare):
-            return self._comparison(node)
-        if isinstance(node, ast.Call) and _name(node.func) in _PATTERNS:
-            return self._pattern(node)
-        if isinstance(node, ast.Boolean):
-            value = node.py_val
-            return lambda _: value
-        if isinstance(node, ast.Identifier):
-            column = self._column(node)
-            if column.type is Type.BOOLEAN:
-                return lambda row: row.get(column.name) is True
-        raise bad_query(f"The $filter needs a condition, not {_describe(node)}.")
-
-    def condition(self, node: Any) -> Condition | None:
-        """Return a conjunct as the Table service can decide it, or None where it cannot without losing rows."""
-        if not isinstance(node, ast.Compare) or type(node.comparator) not in _NAMES:
-            return None
-        kind, left, right = type(node.comparator), node.left, node.right
-        if isinstance(right, ast.Identifier):
-            kind, left, right = _MIRRORED.get(kind, kind), right, left
-        if not isinstance(left, ast.Identifier) or isinstance(right, ast.Identifier | ast.Call | ast.Null):
-            return None
-        column = self._column(left)
-        value = self._literal(right, column)
-        if column.type in GUIDS and kind is not ast.Eq:
-            return None
-        if column.type not in GUIDS and column.type not in NUMBERS and column.type is not Type.BOOLEAN:
-            return None
-        if isinstance(value, float) or column.name == "versionnumber":
-            return None
-        # A row without the column reads as the default: it must not be lost where the default is kept.
-        default = sortable(column, column.default)
-        if default is not None and _COMPARE[kind](default, value):
-            return None
-        return Condition(column, _NAMES[kind], bool(value) if column.type is Type.BOOLEAN else value)
-
-    def _comparison(self, node: ast.Compare) -> Predicate:
-        if isinstance(node.comparator, ast.In):
-            return self._membership(node)
-        left, right = self._operand(node.left), self._operand(node.right)
-        if left.type is None and right.type is None:
-            raise bad_query("A comparison in $filter needs a column on one side.")
-        left, right = self._agree(left, right), self._agree(right, left)
-        compare, a, b = _COMPARE[type(node.comparator)], left.get, right.get
-        if isinstance(node.comparator, ast.Eq | ast.NotEq):
-            return lambda row: compare(a(row), b(row))
-
-        def ordered(row: Row) -> bool:
-            one, other = a(row), b(row)
-            return one is not None and other is not None and compare(one, other)
-
-        return ordered
-
-    def _membership(self, node: ast.Compare) -> Predicate:
-        operand = self._operand(node.left)
-        if operand.type is None or not isinstance(node.right, ast.List):
-            raise bad_query("'in' in $filter needs a column and a list, such as statuscode in (1,3).")
-        column = operand.column or Column("", operand.type)
-        values = {self._literal(item, column) for item in node.right.val}
-        get = operand.get
-        return lambda row: get(row) in values
-
-    def _pattern(self, node: ast.Call) -> Predicate:
-        name = node.func.name
-        if len(node.args) != 2 or not isinstance(node.args[1], ast.String):
-            raise bad_query(f"{name} in $filter takes a column and a text, such as {name}(subject,'offer').")
-        inner = node.args[0]
-        nested = isinstance(inner, ast.Call) and _name(inner.func) not in _FOLDS
-        operand = None if nested else self._operand(inner)
-        if operand is None or operand.type not in TEXTS:
-            raise bad_query(f"{name} in $filter needs a text column, not {_describe(inner)}.")
-        pattern, get = _PATTERNS[name].format(node.args[1].val.casefold()), operand.get
-
-        def found(row: Row) -> bool:
-            value = get(row)
-            return value is not None and matches(pattern, value)
-
-        return found
-
-    def _operand(self, node: Any) -> _Operand:
-        if isinstance(node, ast.Identifier):
-            column = self._column(node)
-            return _Operand(lambda row: sortable(column, row.get(column.name)), column, type=column.type)
-        if isinstance(node, ast.Call):
-            name = _name(node.func)
-            if name in _FOLDS and len(node.args) == 1 and isinstance(node.args[0], ast.Identifier):
-                # Comparison ignores case anyway.
-                operand = self._operand(node.args[0])
-                if operand.type in TEXTS:
-                    return operand
-            if name in _PATTERNS:
-                inner = self._pattern(node)
-                return _Operand(lambda row: int(inner(row)), Column("", Type.BOOLEAN), type=Type.BOOLEAN)
-        if isinstance(node, ast._Literal):
-            return _Operand(lambda _: None, literal=node)
-        raise bad_query(f"{_describe(node)} is not supported in $filter.")
-
-    def _agree(self, one: _Operand, other: _Operand) -> _Operand:
-        """Return an operand ready to be compared with `other`: a literal in the other's type."""
-        if one.literal is not None:
-            value = self._literal(one.literal, other.column or Column("", other.type or Type.STRING))
-            return _Operand(lambda _: value, type=other.type)
-        if other.literal is None and _family(one.type) != _family(other.type):
-            raise bad_query(f"Columns of the types {one.type} and {other.type} cannot be compared in $filter.")
-        return one
-
-    def _literal(self, node: Any, column: Column) -> Any:
-        """Return a literal as values of `column` are compared."""
-        if isinstance(node, ast.Null):
-            return None
-        value: Any = None
-        if column.type in TEXTS and isinstance(node, ast.String):
-            value = node.val.casefold()
-        elif column.type in GUIDS and isinstance(node, ast.GUID | ast.String):
-            value = parse_guid(node.val)
-        elif column.type is Type.BOOLEAN and isinstance(node, ast.Boolean):
-            value = int(node.py_val)
-        elif column.type in NUMBERS and isinstance(node, ast.Integer | ast.Float) and len(node.val) < 30:
-            value = node.py_val
-        elif column.type is Type.DATETIME and isinstance(node, ast.Date | ast.DateTime | ast.String):
-            moment = parse_time(node.val)
-            value = None if moment is None else format_time(moment)
-        if value is None:
-            name = column.wire or "the value"
-            raise bad_query(f"{_describe(node)} in $filter cannot be compared with '{name}', which is {column.type}.")
-        return value
-
-    def _column(self, node: ast.Identifier) -> Column:
-        column = self.table.by_wire.get(_name(node))
-        if column is None:
-            raise unknown_property(_name(node), self.table.logical)
-        if column.lazy:
-            raise bad_query(f"'{column.name}' is kept as a file and cannot be filtered on.")
-        self.columns.add(column.name)
-        return column
+def _limit(length: int) -> None:
+    if length > MAX_LENGTH:
+        raise bad_query(f"The query option has {length:,} characters; at most {MAX_LENGTH:,} are allowed.")
 
 
-def _chain(node: Any, kind: type) -> list[Any]:
-    """Return the operands of a chain of one boolean operator, without recursion: chains get thousands long."""
-    operands: list[Any] = []
-    pending = [node]
+def _conjuncts(tree: Any, compiler: Compiler) -> list[Any]:
+    """Return what must hold all at once, query functions as the comparisons that they stand for."""
+    found: list[Any] = []
+    pending = [tree]
     while pending:
-        top = pending.pop()
-        if isinstance(top, ast.BoolOp) and isinstance(top.op, kind):
-            pending += [top.right, top.left]
+        node = pending.pop()
+        if isinstance(node, ast.BoolOp) and isinstance(node.op, ast.And):
+            pending += [node.right, node.left]
+        elif is_query_function(node):
+            pending.append(compiler.comparison_of(node))
         else:
-            operands.append(top)
-    return operands
+            found.append(node)
+    return found
 
 
-def _family(type: Type | None) -> str:
-    if type in TEXTS:
-        return "text"
-    if type in GUIDS:
-        return "guid"
-    return "number" if type in NUMBERS else str(type)
+def _fact(node: Any, compiler: Compiler) -> _Fact | None:
+    """Return what a conjunct says of a stored column, or None where it says nothing of that kind."""
+    if isinstance(node, ast.Identifier | ast.Attribute):
+        node = ast.Compare(ast.Eq(), node, ast.Boolean("true"))
+    if not isinstance(node, ast.Compare) or type(node.comparator) not in _NAMES:
+        return None
+    kind: type = type(node.comparator)
+    left, right = node.left, node.right
+    if isinstance(left, ast._Literal):
+        left, right, kind = right, left, _MIRRORED.get(kind, kind)
+    if not isinstance(right, ast._Literal) or isinstance(right, ast.Null):
+        return None
+    if not isinstance(left, ast.Identifier | ast.Attribute):
+        return None
+    operand = compiler.operand(left)
+    if not operand.stored:
+        return None
+    value = compiler.literal(right, operand.column)
+    return _Fact(operand.column, kind, bool(value) if operand.column.type is Type.BOOLEAN else value, operand.always)
 
 
-def _name(node: ast.Identifier) -> str:
-    return ".".join((*node.namespace, node.name))
+def _within(node: Any, compiler: Compiler) -> tuple[str, tuple[Condition, ...]] | None:
+    """Return the collection of an any, and what its body says of one row's stored columns; None for nothing."""
+    if not isinstance(node, ast.CollectionLambda) or not isinstance(node.operator, ast.Any) or not node.lambda_:
+        return None
+    name, inner = compiler.body(node)
+    conditions = _conditions([_fact(part, inner) for part in _conjuncts(node.lambda_.expression, inner)])
+    return (name, conditions) if conditions else None
 
 
-def _describe(node: Any) -> str:
-    if isinstance(node, ast.Call):
-        return f"the function '{_name(node.func)}'"
-    if isinstance(node, ast.Identifier):
-        return f"'{_name(node)}'"
-    if isinstance(node, ast._Literal) and hasattr(node, "val") and not isinstance(node, ast.List):
-        return f"'{str(node.val)[:60]}'"
-    return {ast.BinOp: "arithmetic", ast.CollectionLambda: "any/all", ast.Attribute: "a path"}.get(
-        type(node), "this expression"
-    )
+def _conditions(facts: Sequence[_Fact | None]) -> tuple[Condition, ...]:
+    return tuple(condition for fact in facts if fact and (condition := _condition(fact)))
 
 
-def _shown(error: Exception) -> str:
-    if not isinstance(error, ODataSyntaxError):
-        return f"{error}."
-    token = getattr(error, "token", None)
-    if token is None:
-        return "it ends too early."
-    return f"unexpected '{str(getattr(token.value, 'val', token.value))[:40]}' at position {token.index}."
+def _condition(fact: _Fact) -> Condition | None:
+    """Return a fact as the Table service can decide it, or None where it cannot without losing rows."""
+    column, value = fact.column, fact.value
+    if not _is_exact(fact) or column.type in TEXTS or (column.type in GUIDS and fact.comparator is not ast.Eq):
+        return None
+    # The service refuses numbers that do not fit its types.
+    if isinstance(value, int) and not -(2**31) <= value < 2**31:
+        return None
+    # A row without the column reads as the default: it must not be lost where the default is kept.
+    default = sortable(column, column.default)
+    if default is not None and COMPARE[fact.comparator](default, value):
+        return None
+    return Condition(column, _NAMES[fact.comparator], value)
+
+
+def _is_exact(fact: _Fact) -> bool:
+    """Return whether what is compared is what is stored: times may be stored finer, and versions are not stored."""
+    column = fact.column
+    return column.type is not Type.DATETIME and column.name != "versionnumber" and not isinstance(fact.value, float)

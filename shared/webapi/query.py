@@ -13,13 +13,15 @@ from urllib.parse import unquote_plus
 
 import orjson
 
-from shared.webapi.errors import bad_query, unknown_property
+from shared.webapi.errors import Failure, bad_query, not_implemented, unknown_property
 from shared.webapi.filters import EVERYTHING, Filter, Row, parse_filter, substitute_aliases
-from shared.webapi.schema import Column, Table
-from shared.webapi.values import sortable
+from shared.webapi.query_functions import NOBODY, Asker
+from shared.webapi.schema import NUMBERS, Column, Table, Type
+from shared.webapi.values import parse_time, sortable
 
 MAX_PAGE = 5000
 _OPTIONS = frozenset({"$select", "$filter", "$orderby", "$top", "$count", "$expand", "$skiptoken"})
+_NOT_HERE = frozenset({"fetchXml", "sql", "savedQuery", "userQuery", "$apply"})
 _OPTIONS_OF_EXPAND = frozenset({"$select", "$filter", "$orderby", "$top", "$expand"})
 
 
@@ -33,8 +35,8 @@ class Order:
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a page begins: after the row with these sort values and this id. `rest` is how many rows are still wanted
-    under ``$top``, None for all; `size` is the page's."""
+    """Where a page begins: after the row with these sort values and this place among all (its id, or its keys). `rest`
+    is how many rows are still wanted under ``$top``, None for all; `size` is the page's."""
 
     size: int
     keys: tuple[Any, ...]
@@ -54,6 +56,8 @@ class Query:
     count: bool = False
     expand: Mapping[str, "Query"] = field(default_factory=dict)
     after: Place | None = None
+    options: Mapping[str, str] = field(default_factory=dict)
+    """What was asked, as it was asked."""
 
     def wants(self, column: Column) -> bool:
         """Whether a lazy column was asked for by name."""
@@ -73,29 +77,37 @@ def parse_options(query: str) -> dict[str, str]:
     return options
 
 
-def parse_query(options: Mapping[str, str], table: Table) -> Query:
-    """Return what `options` ask of `table`; raise `Failure` 400 naming the option or column that is wrong."""
+def parse_query(options: Mapping[str, str], table: Table, asker: Asker = NOBODY) -> Query:
+    """Return what `options` ask of `table`; raise `Failure` 400 naming the option or column that is wrong, 501 for one
+    that Dataverse has and we do not."""
     aliases = {name: value for name, value in options.items() if name.startswith("@")}
     for name in options:
+        if name in _NOT_HERE:
+            raise not_implemented(
+                f"The query option '{name}' is not available here: use $filter, $select and $orderby."
+            )
         if name.startswith("$") and name not in _OPTIONS:
             raise bad_query(f"The query option '{name}' is not supported.")
-    for name in ("fetchXml", "sql", "savedQuery", "userQuery"):
-        if name in options:
-            raise bad_query(f"The query option '{name}' is not supported; use $filter, $select and $orderby.")
-    return _query(options, table, aliases, "$skiptoken" in options)
+    return _query(options, table, aliases, asker, continued="$skiptoken" in options)
 
 
-def _query(options: Mapping[str, str], table: Table, aliases: Mapping[str, str], continued: bool) -> Query:
-    order = _order(substitute_aliases(options.get("$orderby", ""), aliases), table)
+def _query(
+    options: Mapping[str, str], table: Table, aliases: Mapping[str, str], asker: Asker, *, continued: bool
+) -> Query:
+    kept = EVERYTHING
+    if options.get("$filter", "").strip():
+        kept = parse_filter(options["$filter"], table, aliases, asker)
+    order = _order(substitute_aliases(options.get("$orderby", ""), aliases), table) or implied_order(table, kept)
     return Query(
         table,
         _select(options["$select"], table) if options.get("$select", "").strip() not in ("", "*") else None,
-        parse_filter(options["$filter"], table, aliases) if options.get("$filter", "").strip() else EVERYTHING,
+        kept,
         order,
         _top(options["$top"]) if "$top" in options else None,
         _flag("$count", options.get("$count", "false")),
-        dict(_expand(item, table, aliases) for item in split_top(options.get("$expand", ""), ",")),
-        _place(options["$skiptoken"], len(order or default_order(table))) if continued else None,
+        dict(_expand(item, table, aliases, asker) for item in split_top(options.get("$expand", ""), ",")),
+        _place(options["$skiptoken"]) if continued else None,
+        options,
     )
 
 
@@ -160,7 +172,7 @@ def _flag(name: str, text: str) -> bool:
     return text == "true"
 
 
-def _expand(item: str, table: Table, aliases: Mapping[str, str]) -> tuple[str, Query]:
+def _expand(item: str, table: Table, aliases: Mapping[str, str], asker: Asker) -> tuple[str, Query]:
     from shared.webapi.tables import TABLES
 
     name, _, inner = item.partition("(")
@@ -179,17 +191,22 @@ def _expand(item: str, table: Table, aliases: Mapping[str, str]) -> tuple[str, Q
         if option.strip() not in _OPTIONS_OF_EXPAND:
             raise bad_query(f"The query option '{option.strip()[:40]}' is not supported in $expand.")
         options[option.strip()] = value
-    return name, _query(options, target, aliases, continued=False)
+    return name, _query(options, target, aliases, asker, continued=False)
 
 
-def default_order(table: Table) -> tuple[Order, ...]:
-    """Return how a table's rows are sorted where a request does not say."""
-    return (Order(table.by_name[table.order], descending=True),) if table.order else ()
+def implied_order(table: Table, filter: Filter) -> tuple[Order, ...]:
+    """Return how rows are sorted where a request does not say: newest first where that is a list of its own (somebody's
+    mail, what belongs to an email), else by key, so that a large set can be read to its end."""
+    if table.kept == "email" and (filter.equals.keys() & {"ownerid", "regardingobjectid", "isemailfollowed"}):
+        return (Order(table.by_name["createdon"], descending=True),)
+    if table.order and table.parent in filter.equals:
+        return (Order(table.by_name[table.order], descending=True),)
+    return ()
 
 
-def sort_rows(rows: list[dict[str, Any]], table: Table, order: Sequence[Order]) -> None:
-    """Sort rows in place, nulls first (last when descending), equal ones by id."""
-    rows.sort(key=lambda row: str(row[table.id]))
+def sort_rows(rows: list[dict[str, Any]], order: Sequence[Order]) -> None:
+    """Sort rows in place, nulls first (last when descending), equal ones by their place among all."""
+    rows.sort(key=lambda row: str(row["_place"]))
     for item in reversed(order):
         rows.sort(key=lambda row: _rank(item.column, row), reverse=item.descending)
 
@@ -199,26 +216,23 @@ def _rank(column: Column, row: Row) -> tuple[bool, Any]:
     return (value is not None, value)
 
 
-def is_after(row: Row, table: Table, order: Sequence[Order], place: Place) -> bool:
+def is_after(row: Row, order: Sequence[Order], place: Place) -> bool:
     """Return whether a row comes after `place` in the given order."""
     for item, key in zip(order, place.keys, strict=True):
         mine, theirs = _rank(item.column, row), (key is not None, key)
         if mine != theirs:
-            try:
-                return (mine > theirs) is not item.descending
-            except TypeError:
-                raise bad_query("The $skiptoken does not belong to this query.") from None
-    return str(row[table.id]) > place.id
+            return (mine > theirs) is not item.descending
+    return str(row["_place"]) > place.id
 
 
-def make_token(row: Row, table: Table, order: Sequence[Order], size: int, rest: int | None) -> str:
+def make_token(row: Row, order: Sequence[Order], size: int, rest: int | None) -> str:
     """Return the ``$skiptoken`` of the page that begins after `row`."""
     keys = [sortable(item.column, row.get(item.column.name)) for item in order]
-    token = orjson.dumps([size, keys, str(row[table.id]), rest])
+    token = orjson.dumps([size, keys, str(row["_place"]), rest])
     return base64.urlsafe_b64encode(token).decode().rstrip("=")
 
 
-def _place(token: str, keys: int) -> Place:
+def _place(token: str) -> Place:
     try:
         decoded = orjson.loads(base64.urlsafe_b64decode(token + "=" * (-len(token) % 4)))
         size, values, last, rest = decoded
@@ -231,6 +245,27 @@ def _place(token: str, keys: int) -> Place:
         and isinstance(last, str)
         and (rest is None or type(rest) is int)
     )
-    if not plausible or len(values) != keys:
-        raise bad_query("The $skiptoken does not belong to this query: follow @odata.nextLink as it was given.")
+    if not plausible:
+        raise _foreign_token()
     return Place(size, tuple(values), last, rest)
+
+
+def demand_place(query: Query) -> None:
+    """Raise `Failure` 400 where a query goes on at a place that is none in its order: a token of another query."""
+    keys = query.after.keys if query.after else None
+    if keys is not None and (
+        len(keys) != len(query.order) or not all(map(_fits, (order.column for order in query.order), keys))
+    ):
+        raise _foreign_token()
+
+
+def _fits(column: Column, key: Any) -> bool:
+    if key is None:
+        return True
+    if column.type is Type.DATETIME:
+        return isinstance(key, str) and parse_time(key) is not None
+    return type(key) is (int if column.type in NUMBERS or column.type is Type.BOOLEAN else str)
+
+
+def _foreign_token() -> Failure:
+    return bad_query("The $skiptoken does not belong to this query: follow @odata.nextLink as it was given.")

@@ -6,82 +6,63 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import quote
 
-from shared.engagement.statustext import status_text
 from shared.storage import blobs
 from shared.storage.account import NotFound
-from shared.storage.tables import Entity
-from shared.webapi import sources
+from shared.webapi import finding, sources
 from shared.webapi.context import Context, etag
 from shared.webapi.errors import does_not_exist, unknown_segment
-from shared.webapi.query import (
-    MAX_PAGE,
-    Order,
-    Place,
-    Query,
-    default_order,
-    is_after,
-    make_token,
-    parse_query,
-    sort_rows,
-)
+from shared.webapi.finding import Row
+from shared.webapi.query import MAX_PAGE, Query, parse_query
+from shared.webapi.query_functions import Asker
 from shared.webapi.schema import LOOKUPS, Column, Table
 from shared.webapi.tables import TABLES
-from shared.webapi.values import formatted, from_stored, target_of
+from shared.webapi.values import formatted, target_of
 
 FORMATTED = "OData.Community.Display.V1.FormattedValue"
 LOOKUP_TABLE = "Microsoft.Dynamics.CRM.lookuplogicalname"
 LOOKUP_NAVIGATION = "Microsoft.Dynamics.CRM.associatednavigationproperty"
+TOTAL = "Microsoft.Dynamics.CRM.totalrecordcount"
+TOTAL_EXCEEDED = "Microsoft.Dynamics.CRM.totalrecordcountlimitexceeded"
 _AT_ONCE = 32
 """Calls to storage that one request keeps in flight."""
-
-type Row = dict[str, Any]
 
 
 async def read_set(context: Context, table: Table, options: Mapping[str, str]) -> dict[str, Any]:
     """Return a page of a set: ``value``, with ``@odata.count`` and ``@odata.nextLink`` where they belong."""
-    query = parse_query(options, table)
-    rows, total, token = await _load(context, query)
-    answer: dict[str, Any] = {"@odata.context": _context_url(context, table, query)}
-    if query.count:
-        answer["@odata.count"] = total
-    if token:
-        answer["@odata.nextLink"] = _next_link(context, table, options, token)
-    answer["value"] = await _render_all(context, query, rows, single=False)
-    return answer
+    query = parse_query(options, table, _asker(context))
+    return await _page(context, query, options, f"{context.base}/{table.set}")
 
 
 async def count_set(context: Context, table: Table, options: Mapping[str, str]) -> int:
     """Return how many rows of a set a filter keeps."""
-    query = parse_query({name: value for name, value in options.items() if not name.startswith("$top")}, table)
-    return len(await _kept(context, query))
+    kept = {name: value for name, value in options.items() if name not in ("$top", "$orderby")}
+    return await finding.count(context, parse_query(kept, table, _asker(context)))
 
 
 async def read_row(context: Context, table: Table, id: str) -> Row:
     """Return a row by logical name; raise `Failure` 404 where there is none."""
-    entity = await sources.get(context.organization, table, id)
-    if entity is None:
+    row = await finding.get(context, table, id)
+    if row is None:
         raise does_not_exist(table.logical, id)
-    return view(context, table, entity)
+    return row
 
 
 async def read_single(context: Context, table: Table, id: str, options: Mapping[str, str]) -> dict[str, Any]:
     """Return a row as it is answered, lazy columns included unless ``$select`` leaves them out."""
-    query = parse_query(options, table)
+    query = parse_query(options, table, _asker(context))
     row = await read_row(context, table, id)
     (rendered,) = await _render_all(context, query, [row], single=True)
-    return {"@odata.context": f"{_context_url(context, table, query)}/$entity", **rendered}
+    return {"@odata.context": f"{_context_url(context, query)}/$entity", **rendered}
 
 
 async def read_property(context: Context, table: Table, id: str, name: str, options: Mapping[str, str]) -> Any:
     """Return what ``set(id)/name`` stands for: a column's value, the row a lookup points at, or the rows of a
     collection; None where it is null. Raises `Failure` 404."""
     if name in table.collections:
-        collection = table.collections[name]
         await read_row(context, table, id)
-        query = parse_query(options, TABLES[collection.table])
-        rows = _arranged(await _children(context, query.table, id), query)
-        rendered = await _render_all(context, query, rows, single=False)
-        return {"@odata.context": _context_url(context, query.table, query), "value": rendered}
+        query = parse_query(options, TABLES[table.collections[name].table], _asker(context))
+        url = f"{context.base}/{table.set}({id})/{name}"
+        return await _page(context, finding.related(query, table, name, id), options, url)
     if name in table.by_navigation:
         column, target = table.by_navigation[name]
         row = await read_row(context, table, id)
@@ -97,62 +78,26 @@ async def read_property(context: Context, table: Table, id: str, name: str, opti
     return {"@odata.context": f"{context.base}/$metadata#{table.set}({id})/{name}", "value": single[name]}
 
 
-def view(context: Context, table: Table, entity: Entity) -> Row:
-    """Return a stored row with every column that is not lazy, computed ones included."""
-    row = from_stored(table, entity)
-    if table.kept == "email":
-        row["ee_statustext"] = status_text(row, context.now) or None
-    return row
+async def _page(context: Context, query: Query, options: Mapping[str, str], url: str) -> dict[str, Any]:
+    """Return a page of rows; `url` is where the next one is asked for."""
+    page = await finding.find(context, query, context.preferences.page_size or MAX_PAGE)
+    answer: dict[str, Any] = {"@odata.context": _context_url(context, query)}
+    if page.total is not None:
+        answer |= _count_annotations(context, page.total)
+    if page.token:
+        answer["@odata.nextLink"] = _next_link(url, options, page.token)
+    answer["value"] = await _render_all(context, query, page.rows, single=False)
+    return answer
 
 
-async def _load(context: Context, query: Query) -> tuple[list[Row], int, str]:
-    """Return the rows of the page, how many there are in all (0 unless counted), and the token of the next page."""
-    size = query.after.size if query.after else context.preferences.page_size or MAX_PAGE
-    rest = query.after.rest if query.after else query.top
-    wanted = size if rest is None else min(size, rest)
-    order = query.order or default_order(query.table)
-    total = 0
-    if order or query.count or query.table.kept == "child":
-        rows = await _kept(context, query)
-        total = len(rows)
-        sort_rows(rows, query.table, order)
-        if query.after:
-            rows = [row for row in rows if is_after(row, query.table, order, query.after)]
-    else:
-        rows = await _kept(context, query, wanted + 1, query.after)
-    page = rows[:wanted]
-    if len(rows) <= wanted or not page or (rest is not None and rest <= wanted):
-        return page, total, ""
-    return page, total, make_token(page[-1], query.table, order, size, None if rest is None else rest - wanted)
-
-
-async def _kept(context: Context, query: Query, limit: int | None = None, after: Place | None = None) -> list[Row]:
-    """Return the rows that the filter keeps, in the order of their keys; with `limit` as many as that suffices."""
-    found: list[Row] = []
-    if limit == 0:
-        return found
-    start = after.id if after else ""
-    async for page in sources.scan(context.organization, query.table, query.filter.pushed, start):
-        for entity in page:
-            row = view(context, query.table, entity)
-            if query.filter.keeps(row) and (after is None or is_after(row, query.table, (), after)):
-                found.append(row)
-                if len(found) == limit:
-                    return found
+def _count_annotations(context: Context, total: int) -> dict[str, Any]:
+    counted, asked = min(total, finding.MAX_COUNT), context.preferences.annotates
+    found: dict[str, Any] = {"@odata.count": counted}
+    if asked(TOTAL):
+        found[f"@{TOTAL}"] = counted
+    if asked(TOTAL_EXCEEDED):
+        found[f"@{TOTAL_EXCEEDED}"] = total > counted
     return found
-
-
-async def _children(context: Context, table: Table, email: str) -> list[Row]:
-    return [view(context, table, entity) for entity in await sources.children(context.organization, table, email)]
-
-
-def _arranged(rows: list[Row], query: Query) -> list[Row]:
-    """Return an expanded collection's rows as its options ask: parties in the order given, unless sorted."""
-    kept = [row for row in rows if query.filter.keeps(row)]
-    order: Sequence[Order] = query.order or default_order(query.table)
-    if order:
-        sort_rows(kept, query.table, order)
-    return kept if query.top is None else kept[: query.top]
 
 
 async def _render_all(context: Context, query: Query, rows: Sequence[Row], *, single: bool) -> list[dict[str, Any]]:
@@ -179,7 +124,7 @@ async def _render(
         if value is not None:
             _annotate(context, answer, column, row, names)
     for name, inner in query.expand.items():
-        answer[name] = await _expanded(context, query.table, name, inner, row)
+        await _expand(context, answer, query.table, name, inner, row)
     return answer
 
 
@@ -240,29 +185,31 @@ async def _read_blob(context: Context, column: Column, row: Row) -> str | None:
     return content.decode("utf-8", "surrogatepass")
 
 
-async def _expanded(context: Context, table: Table, name: str, query: Query, row: Row) -> Any:
+async def _expand(context: Context, answer: dict[str, Any], table: Table, name: str, query: Query, row: Row) -> None:
+    """Put what a navigation property leads to into an answer."""
     if name in table.collections:
-        rows = _arranged(await _children(context, query.table, row[table.id]), query)
-        return await _render_all(context, query, rows, single=False)
+        page = await finding.find(context, finding.related(query, table, name, row[table.id]))
+        answer[name] = await _render_all(context, query, page.rows, single=False)
+        if page.token:
+            url = f"{context.base}/{table.set}({row[table.id]})/{name}"
+            answer[f"{name}@odata.nextLink"] = _next_link(url, query.options, page.token)
+        return
     column, target = table.by_navigation[name]
-    pointed = row[column.name]
-    if pointed is None or target_of(column, row) != target:
-        return None
-    entity = await sources.get(context.organization, TABLES[target], pointed)
-    if entity is None:
-        return None
-    (rendered,) = await _render_all(context, query, [view(context, TABLES[target], entity)], single=False)
-    return rendered
+    found = await finding.pointed(context, column, target, row)
+    answer[name] = None if found is None else (await _render_all(context, query, [found], single=False))[0]
 
 
-def _context_url(context: Context, table: Table, query: Query) -> str:
+def _asker(context: Context) -> Asker:
+    return Asker(context.now, context.caller.user)
+
+
+def _context_url(context: Context, query: Query) -> str:
     names = [column.wire for column in query.select or ()]
     names += [f"{name}()" for name in query.expand]
     selection = f"({','.join(names)})" if names else ""
-    return f"{context.base}/$metadata#{table.set}{selection}"
+    return f"{context.base}/$metadata#{query.table.set}{selection}"
 
 
-def _next_link(context: Context, table: Table, options: Mapping[str, str], token: str) -> str:
+def _next_link(url: str, options: Mapping[str, str], token: str) -> str:
     kept = {name: value for name, value in options.items() if name != "$skiptoken"} | {"$skiptoken": token}
-    query = "&".join(f"{quote(name, safe='$@')}={quote(value, safe='')}" for name, value in kept.items())
-    return f"{context.base}/{table.set}?{query}"
+    return f"{url}?" + "&".join(f"{quote(name, safe='$@')}={quote(value, safe='')}" for name, value in kept.items())

@@ -13,14 +13,19 @@ type Page = list[Entity]
 
 
 def scan(organization: Organization, table: Table, pushed: Sequence[Condition], after: str = "") -> AsyncIterator[Page]:
-    """Yield the rows that may meet `pushed`, in the order of their keys; of those kept by id only rows after `after`.
+    """Yield the rows that may meet `pushed`, in the order of their keys, those after the place `after`: an id, or the
+    partition and row key of a row under an email.
 
     A condition on the key or on the email reads one partition only.
     """
     if table.kept == "organization":
         return _once([organization_row(organization)])
     conditions = [_key_range(table)]
-    if after and table.kept in ("record", "email"):
+    if after and table.kept == "child":
+        partition, _, row = after.partition(" ")
+        same = f"PartitionKey eq {literal(partition)} and RowKey gt {literal(row)}"
+        conditions.append(f"(PartitionKey gt {literal(partition)} or ({same}))")
+    elif after:
         conditions.append(f"{_key_name(table)} gt {literal(after)}")
     for condition in pushed:
         if condition.column.name == _keyed_column(table):
@@ -51,12 +56,6 @@ async def get(organization: Organization, table: Table, id: str) -> Entity | Non
         if page:
             return page[0]
     return None
-
-
-async def children(organization: Organization, table: Table, email: str) -> Page:
-    """Return an email's rows of a table kept under it, in the order of their keys."""
-    condition = f"PartitionKey eq {literal(email)} and {_key_range(table)}"
-    return await organization.tables.query_all(organization.emails, condition)
 
 
 def organization_row(organization: Organization) -> dict[str, Any]:

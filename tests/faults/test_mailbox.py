@@ -306,7 +306,7 @@ async def test_many_replies_at_once_all_count_beside_somebody_else_who_changes_t
             while True:
                 email = (await world.email(email_id)).email
                 try:
-                    await emails.commit(world.organization, email_id, email["etag"], {"opencount": 3 + count})
+                    await emails.commit(world.organization, email, {"opencount": 3 + count})
                     break
                 except PreconditionFailed:
                     continue

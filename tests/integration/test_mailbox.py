@@ -138,7 +138,7 @@ async def test_what_came_before_the_mail_in_its_conversation_is_no_reply(world):
     await records.delete(world.organization, "message", records.hashed_key(world.marks[email_id]))
     email = (await world.email(email_id)).email
     later = (datetime.now(UTC) + timedelta(hours=1)).strftime("%Y-%m-%dT%H:%M:%SZ")
-    await emails.commit(world.organization, email_id, email["etag"], {"senton": later})
+    await emails.commit(world.organization, email, {"senton": later})
     await world.reply(email_id)
     await world.catch_up()
     assert await world.replies(email_id) == []
@@ -158,7 +158,7 @@ async def test_an_answer_by_somebody_else_in_the_conversation_is_theirs(world):
 async def test_a_reply_answers_the_newest_mail_that_it_references(world):
     first, second = await world.send(), await world.send()
     email = (await world.email(first)).email
-    await emails.commit(world.organization, first, email["etag"], {"senton": "2026-01-01T00:00:00Z"})
+    await emails.commit(world.organization, email, {"senton": "2026-01-01T00:00:00Z"})
     ids = {"In_Reply_To": world.marks[first], "References": f"{world.marks[second]} {world.marks[first]}"}
     await world.reply(first, **ids)
     await world.catch_up()

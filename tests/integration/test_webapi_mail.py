@@ -33,7 +33,7 @@ async def put_status(client: Client, email: str, status: int, **columns: Any) ->
     row = await emails.get_email(client.organization, email)
     assert row is not None
     state = 0 if status in (1, 8) else 1
-    await emails.commit(client.organization, email, row["etag"], {"statuscode": status, "statecode": state, **columns})
+    await emails.commit(client.organization, row, {"statuscode": status, "statecode": state, **columns})
 
 
 async def read(client: Client, email: str) -> dict[str, Any]:

@@ -1,0 +1,232 @@
+"""Finding the rows that a query means: which of them to read, in which order, and how many at most.
+
+Mail in one of the orders of `shared.storage.lists` is read from there, a page at a time, however much mail there is.
+Rows in no particular order come by their keys, a page at a time too. Any other order, and what no list decides alone,
+is worked out from all rows that may be meant, up to `MAX_ROWS` of them; past that the error says how to narrow it.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from shared.engagement.statustext import status_text
+from shared.storage import emails, lists
+from shared.storage.tables import Entity
+from shared.webapi import sources
+from shared.webapi.context import MAX_ROWS, Context
+from shared.webapi.filters import Condition, Filter, attach
+from shared.webapi.query import MAX_PAGE, Order, Query, demand_place, implied_order, is_after, make_token, sort_rows
+from shared.webapi.schema import Column, Table
+from shared.webapi.tables import TABLES
+from shared.webapi.values import from_stored, target_of
+
+MAX_COUNT = 5_000
+"""What ``@odata.count`` counts to (Microsoft's "Count rows")."""
+
+_WALK = 1_000
+"""Emails of a list that are looked at one by one for those that a filter keeps; after that reading all is cheaper."""
+_AT_ONCE = 32
+"""Calls to storage that one request keeps in flight."""
+
+type Row = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Rows in order; `token` is the ``$skiptoken`` of the next page, "" where there is none; `total` is how many rows
+    there are on all pages, counted to `MAX_COUNT` + 1, where that was asked for."""
+
+    rows: list[Row]
+    token: str
+    total: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class _List:
+    """A list of `shared.storage.lists`; `decides` is whether it holds just the rows that the filter keeps."""
+
+    where: str
+    column: str
+    decides: bool
+
+
+async def find(context: Context, query: Query, size: int = MAX_PAGE) -> Page:
+    """Return a page of at most `size` rows (a page that follows has the size of the first)."""
+    demand_place(query)
+    size = query.after.size if query.after else size
+    rest = query.after.rest if query.after else query.top
+    wanted = size if rest is None else min(size, rest)
+    rows, total = await _rows(context, query, wanted + 1)
+    page = rows[:wanted]
+    if len(rows) <= wanted or not page or (rest is not None and rest <= wanted):
+        return Page(page, "", total)
+    return Page(page, make_token(page[-1], query.order, size, None if rest is None else rest - wanted), total)
+
+
+async def count(context: Context, query: Query, limit: int = MAX_ROWS) -> int:
+    """Return how many rows a filter keeps, counting to `limit` + 1."""
+    chosen = _list(query, "createdon")
+    if chosen is not None and chosen.decides:
+        total = 0
+        async for keys in lists.walk(context.organization, chosen.where, chosen.column, page_size=1000):
+            total += len(keys)
+            context.reads.spend(len(keys))
+            if total > limit:
+                break
+        return min(total, limit + 1)
+    return len(await _by_key(context, replace(query, after=None), limit + 1))
+
+
+async def get(context: Context, table: Table, id: str) -> Row | None:
+    """Return a row by its id, or None."""
+    entity = await sources.get(context.organization, table, id)
+    return None if entity is None else view(context, table, entity)
+
+
+def view(context: Context, table: Table, entity: Entity) -> Row:
+    """Return a stored row with every column that is not lazy, computed ones included; ``_place`` orders rows by key."""
+    row = from_stored(table, entity)
+    row["_place"] = f"{entity['PartitionKey']} {entity['RowKey']}" if table.kept == "child" else row[table.id]
+    if table.kept == "email":
+        row["ee_statustext"] = status_text(row, context.now) or None
+    return row
+
+
+def related(query: Query, table: Table, name: str, id: str) -> Query:
+    """Return `query`, of the collection `name` of `table`, for what belongs to the row `id` of it."""
+    column = query.table.by_name[table.collections[name].column]
+    inner = query.filter
+
+    def belongs(row: Mapping[str, Any]) -> bool:
+        return bool(row[column.name] == id and target_of(column, row) in (table.logical, table.view_of, ""))
+
+    narrowed = Filter(
+        lambda row: belongs(row) and inner.keeps(row),
+        (*inner.pushed, Condition(column, "eq", id)),
+        inner.columns | {column.name},
+        inner.relations,
+        lambda row: belongs(row) and inner.early(row),
+        inner.within,
+        {**inner.equals, column.name: id},
+        inner.only_equals,
+    )
+    return replace(query, filter=narrowed, order=query.order or implied_order(query.table, narrowed))
+
+
+async def _rows(context: Context, query: Query, limit: int) -> tuple[list[Row], int | None]:
+    """Return the first `limit` rows from the query's place on, and how many rows there are where that is asked for."""
+    chosen = _list(query, _newest_first(query.order))
+    found = await _by_list(context, query, chosen, limit) if chosen is not None else None
+    if found is None and not query.order:
+        found = await _by_key(context, query, limit)
+    if found is not None:
+        return found, await count(context, query, MAX_COUNT) if query.count else None
+    rows = await _by_key(context, replace(query, after=None), MAX_ROWS)
+    await asyncio.to_thread(sort_rows, rows, query.order)
+    total = min(len(rows), MAX_COUNT + 1) if query.count else None
+    after = query.after
+    return [row for row in rows if is_after(row, query.order, after)] if after else rows, total
+
+
+async def _by_list(context: Context, query: Query, chosen: _List, limit: int) -> list[Row] | None:
+    """Return the first rows of a list that the filter keeps, or None where too few of its emails are among them."""
+    place = lists.Place(query.after.keys[0], query.after.id) if query.after else None
+    page_size = min(limit, 1000) if chosen.decides else min(max(limit, 100), 500)
+    found: list[Row] = []
+    read = 0
+    pages = emails.listed(context.organization, chosen.where, chosen.column, place, page_size)
+    async for page in pages:
+        read += len(page)
+        found += await _kept(context, query, page)
+        if len(found) >= limit:
+            break
+        if not chosen.decides and read >= _WALK:
+            return None
+    return found[:limit]
+
+
+async def _by_key(context: Context, query: Query, limit: int) -> list[Row]:
+    """Return the first rows that the filter keeps, in the order of their keys."""
+    found: list[Row] = []
+    async for page in _candidates(context, query):
+        found += await _kept(context, query, page)
+        if len(found) >= limit:
+            break
+    return found[:limit]
+
+
+async def _candidates(context: Context, query: Query) -> AsyncIterator[Sequence[Entity]]:
+    """Yield the stored rows that the filter may keep, in the order of their keys, from the query's place on."""
+    organization, table = context.organization, query.table
+    after = query.after.id if query.after else ""
+    for name, conditions in query.filter.within if table.kept == "email" else ():
+        collection = table.collections[name]
+        inner = TABLES[collection.table]
+        if inner.parent != collection.column:
+            continue
+        ids: set[str] = set()
+        async for page in sources.scan(organization, inner, conditions):
+            context.reads.spend(len(page))
+            ids.update(entity["PartitionKey"] for entity in page)
+        wanted = sorted(email for email in ids if email > after)
+        for start in range(0, len(wanted), 500):
+            found = await emails.get_emails(organization, wanted[start : start + 500])
+            yield [entity for entity in found if entity is not None]
+        return
+    async for page in sources.scan(organization, table, query.filter.pushed, after):
+        yield page
+
+
+async def _kept(context: Context, query: Query, entities: Sequence[Entity]) -> list[Row]:
+    """Return those of the stored rows that the filter keeps, with what it looks at attached."""
+    context.reads.spend(len(entities))
+    rows = [view(context, query.table, entity) for entity in entities]
+    rows = [row for row in rows if query.filter.early(row)]
+    for start in range(0, len(rows), _AT_ONCE) if query.filter.relations else ():
+        await asyncio.gather(*(_attach(context, query, row) for row in rows[start : start + _AT_ONCE]))
+    return [row for row in rows if query.filter.keeps(row)]
+
+
+async def _attach(context: Context, query: Query, row: Row) -> None:
+    """Read the rows that the filter looks at beside its own."""
+    table = query.table
+    for name in query.filter.relations:
+        if name in table.collections:
+            inner = Query(TABLES[table.collections[name].table])
+            page = await find(context, related(inner, table, name, row[table.id]), MAX_ROWS)
+            attach(row, name, page.rows)
+        else:
+            column, target = table.by_navigation[name]
+            attach(row, name, await pointed(context, column, target, row))
+
+
+async def pointed(context: Context, column: Column, target: str, row: Row) -> Row | None:
+    """Return the row of the table `target` that a lookup points at; None where it points elsewhere or nowhere."""
+    if row[column.name] is None or target_of(column, row) != target:
+        return None
+    context.reads.spend(1)
+    return await get(context, TABLES[target], row[column.name])
+
+
+def _list(query: Query, column: str) -> _List | None:
+    """Return the list that has the rows of a query, sorted by `column`, or None."""
+    equals = query.filter.equals
+    if query.table.kept != "email":
+        return None
+    places = [("regarding", "regardingobjectid"), ("owner", "ownerid")] if column in lists.DATES else []
+    for kind, name in places:
+        if name in equals:
+            decides = query.filter.only_equals and equals.keys() == {name}
+            return _List(lists.partition(kind, column, str(equals[name])), column, decides)
+    if column in (*lists.DATES, *lists.ENGAGEMENT) and equals.get("isemailfollowed"):
+        decides = query.filter.only_equals and equals.keys() == {"isemailfollowed"}
+        return _List(lists.partition("followed", column), column, decides)
+    if column in lists.DATES:
+        return _List(lists.partition("all", column), column, query.filter.only_equals and not equals)
+    return None
+
+
+def _newest_first(order: Sequence[Order]) -> str:
+    """Return the column that rows are sorted by, greatest first, and nothing else; "" where it is another order."""
+    return order[0].column.name if len(order) == 1 and order[0].descending else ""
