@@ -98,6 +98,18 @@ async def test_definitions_are_filtered_by_their_properties_and_enumerations(sel
     assert (await seller.get(f"{path}Nosuch eq 1")).status == 400
 
 
+@pytest.mark.parametrize("options", ["$expand=LogicalName", "$expand=Nosuch($select=x)", "$filter=LogicalName eq"])
+async def test_what_cannot_be_asked_of_definitions_is_refused(seller: Client, options: str) -> None:
+    for path in ("EntityDefinitions", "EntityDefinitions(LogicalName='email')/Attributes"):
+        assert (await seller.get(f"{path}?{options}")).status == 400
+
+
+async def test_a_filter_has_no_say_where_there_is_one(seller: Client) -> None:
+    path = "EntityDefinitions(LogicalName='email')/Attributes(LogicalName='prioritycode')"
+    row = (await seller.get(f"{path}?$filter=LogicalName eq 'x'&$expand=OptionSet($filter=Name eq 'x')")).json
+    assert row["OptionSet"]["Name"] == "email_prioritycode"
+
+
 async def test_a_table_comes_with_its_columns_and_keys_where_they_are_expanded(seller: Client) -> None:
     row = (
         await seller.get(
