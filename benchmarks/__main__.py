@@ -1,7 +1,7 @@
-"""`make bench`: what a recipient's hit costs, side by side with a synchronous tracker, in one run on one machine.
+"""`make bench`: what a recipient's hit costs beside a synchronous tracker, and what a list costs as it grows.
 
 Nothing here passes or fails: figures belong to the machine they were measured on. docs/benchmarks.md keeps the ones
-that decisions rest on. `python -m benchmarks labels|throughput|outage|cold` runs one part.
+that decisions rest on. `python -m benchmarks labels|throughput|outage|cold|lists` runs one part.
 """
 
 import os
@@ -15,6 +15,7 @@ from pathlib import Path
 
 from benchmarks import cold_start, load, peers, processor_time, service
 from benchmarks import labels as labelling
+from benchmarks import lists as listing
 from benchmarks.load import Load
 
 CONNECTIONS = (1, 8, 32)
@@ -79,6 +80,11 @@ def outage() -> None:
 def labels() -> None:
     """Print precision and recall of the labels on made-up traces."""
     labelling.report(seed=1, emails=4000, wrong="", alone=False)
+
+
+def lists() -> None:
+    """Print what a page of every list and a new email cost with few emails and with many."""
+    listing.report()
 
 
 def _throughput(directory: Path) -> None:
@@ -172,7 +178,13 @@ def _say(text: str) -> None:
     print(text, flush=True)
 
 
-PARTS: dict[str, Callable[[], None]] = {"cold": cold, "throughput": throughput, "outage": outage, "labels": labels}
+PARTS: dict[str, Callable[[], None]] = {
+    "cold": cold,
+    "throughput": throughput,
+    "outage": outage,
+    "labels": labels,
+    "lists": lists,
+}
 
 if __name__ == "__main__":
     main(sys.argv[1:])

@@ -32,10 +32,11 @@ def connection_string(port: int) -> str:
     return f"DefaultEndpointsProtocol=http;AccountName={ACCOUNT};AccountKey={ACCOUNT_KEY};{services}"
 
 
-def start(port: int, directory: Path | None) -> subprocess.Popen[bytes]:
+def start(port: int, directory: Path | None, preload: Path | None = None) -> subprocess.Popen[bytes]:
     """Start Azurite on `port` and the next two, keeping its data in `directory` (None: in memory); wait until ready.
 
-    Raises OSError naming a port that is taken, RuntimeError when Azurite ends at once, TimeoutError when it is slow.
+    `preload` is a script that Node runs before Azurite. Raises OSError naming a port that is taken, RuntimeError when
+    Azurite ends at once, TimeoutError when it is slow.
     """
     ports = (port, port + 1, port + 2)
     for taken in ports:
@@ -45,10 +46,11 @@ def start(port: int, directory: Path | None) -> subprocess.Popen[bytes]:
             )
     if directory is not None:
         directory.mkdir(parents=True, exist_ok=True)
+    first: list[str | Path] = [] if preload is None else ["--require", preload.resolve()]
     place = ["--inMemoryPersistence"] if directory is None else ["--location", str(directory.resolve())]
     process = spawn(
         [
-            node(), NODE_MODULES / "azurite/dist/src/azurite.js", *place,
+            node(), *first, NODE_MODULES / "azurite/dist/src/azurite.js", *place,
             "--blobHost", "127.0.0.1", "--queueHost", "127.0.0.1", "--tableHost", "127.0.0.1",
             "--blobPort", str(port), "--queuePort", str(port + 1), "--tablePort", str(port + 2),
             "--skipApiVersionCheck", "--disableTelemetry", "--silent",

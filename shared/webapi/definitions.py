@@ -13,6 +13,7 @@ from typing import Any
 from shared.webapi.csdl import NAMESPACE
 from shared.webapi.errors import bad_query
 from shared.webapi.filters import parse_filter
+from shared.webapi.operations import OPERATIONS, SET
 from shared.webapi.query import split_top
 from shared.webapi.schema import CHOICES, LOOKUPS, TEXTS, Column, Key, Table, Type, flag, guid, integer, text
 from shared.webapi.tables import TABLES, collection_of
@@ -170,6 +171,27 @@ def parts(logical: str, part: str) -> list[Definition]:
 def relationships() -> tuple[Definition, ...]:
     """Return the relationships of all lookups."""
     return tuple(item for table in TABLES.values() for item in _relationships(table))
+
+
+@cache
+def messages() -> list[Definition]:
+    """Return which tables take which messages on their sets, as the rows of sdkmessagefilters.
+
+    dataverse-api looks there for CreateMultiple and UpdateMultiple before it sends them.
+    """
+    return [
+        {
+            "sdkmessagefilterid": _id(f"{table.logical}.{operation.name}"),
+            "primaryobjecttypecode": table.logical,
+            "sdkmessageid": {"sdkmessageid": _id(operation.name), "name": operation.name},
+            # Where a filter on sdkmessageid/name looks.
+            "name": operation.name,
+        }
+        for table in TABLES.values()
+        if table.creatable and table.writers != "nobody"
+        for operation in OPERATIONS.values()
+        if operation.bound == SET
+    ]
 
 
 def of_kind(attributes: Sequence[Definition], kind: str) -> list[Definition]:

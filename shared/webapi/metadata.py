@@ -12,8 +12,6 @@ from shared.webapi.tables import TABLES
 
 _ONE_TO_MANY = f"{NAMESPACE}.OneToManyRelationshipMetadata"
 _MANY_TO_MANY = f"{NAMESPACE}.ManyToManyRelationshipMetadata"
-_EMPTY_SETS = frozenset({"sdkmessagefilters"})
-"""Sets that clients ask for when they start, and find nothing in that would change what they do."""
 _WITH_KEY = re.compile(r"(\w+)\((.+)\)")
 
 type Found = Definition | Sequence[Definition] | None
@@ -29,7 +27,11 @@ def answer(base: str, name: str, key: str | None, rest: tuple[str, ...], options
     if name == "$metadata" and not rest:
         # XML whatever Accept says: OData's other form of it, CSDL JSON, is not what clients of Dataverse read.
         return Response(200, {"Content-Type": "application/xml"}, csdl())
-    if name in _EMPTY_SETS and not rest:
+    if name == "sdkmessagefilters" and not rest:
+        by_name = {option: value.replace("sdkmessageid/name", "name") for option, value in options.items()}
+        return _list(base, name, definitions.messages(), by_name)
+    if name == "GlobalOptionSetDefinitions" and key is None and not rest:
+        # Every choice belongs to a column of its own.
         return _list(base, name, [], {})
     if name == "RelationshipDefinitions":
         return _answer(base, name, _relationship(key, rest), options)

@@ -6,7 +6,9 @@ Names and parameters are Dataverse's (Microsoft's Web API action and function re
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
+
+from shared.webapi.errors import bad_payload
 
 ROWS = "Collection(self)"
 """The type of a parameter that holds rows of the table whose set the operation is called on."""
@@ -42,10 +44,19 @@ _ALL = (
     ),
     Operation("FollowEmailAttachment", parameters={"ActivityMimeAttachmentId": "Edm.String"}),
     Operation("UnfollowEmailAttachment", parameters={"ActivityMimeAttachmentId": "Edm.String"}),
-    Operation("GetTrackingTokenEmail", parameters={"Subject": "Edm.String"}, returns={"TrackingToken": "Edm.String?"}),
+    Operation("GetTrackingTokenEmail", parameters={"Subject": "Edm.String?"}, returns={"TrackingToken": "Edm.String?"}),
     Operation("CreateMultiple", parameters={"Targets": ROWS}, returns={"Ids": "Collection(Edm.Guid)"}, bound=SET),
     Operation("UpdateMultiple", parameters={"Targets": ROWS}, bound=SET),
     Operation("UpsertMultiple", parameters={"Targets": ROWS}, bound=SET),
 )
 
 OPERATIONS: Mapping[str, Operation] = {operation.name: operation for operation in _ALL}
+
+
+def demand_parameters(sent: Mapping[str, Any], name: str) -> None:
+    """Raise `Failure` 400 naming a parameter that the operation `name` does not have; annotations are passed over."""
+    for parameter in sent:
+        if parameter not in OPERATIONS[name].parameters and "@" not in parameter:
+            raise bad_payload(
+                f"The parameter '{parameter}' in the request payload is not a valid parameter of '{name}'."
+            )

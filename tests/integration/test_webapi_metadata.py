@@ -197,8 +197,14 @@ async def test_a_definition_that_there_is_not_is_404(seller: Client, path: str) 
     assert (await seller.get(path)).status == 404
 
 
-async def test_what_other_clients_ask_for_at_the_start_is_empty(seller: Client) -> None:
-    assert (await seller.get("sdkmessagefilters?$select=x")).rows == []
+async def test_what_a_table_takes_many_of_is_found_as_dataverse_api_asks_for_it(seller: Client) -> None:
+    query = (
+        "sdkmessagefilters?$select=sdkmessagefilterid&$expand=sdkmessageid($select=name)&$filter="
+        "(sdkmessageid/name eq 'CreateMultiple' or sdkmessageid/name eq 'UpdateMultiple') and primaryobjecttypecode eq "
+    )
+    rows = (await seller.get(f"{query}'contact'")).rows
+    assert {row["sdkmessageid"]["name"] for row in rows} == {"CreateMultiple", "UpdateMultiple"}
+    assert (await seller.get(f"{query}'interactionforemail'")).rows == []
 
 
 async def test_the_model_describes_every_table_and_column(seller: Client) -> None:

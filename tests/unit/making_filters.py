@@ -186,11 +186,11 @@ def _holds(name: str, value: Any, given: tuple[Any, ...]) -> bool:
     if name == "LastXHours":
         return NOW.replace(minute=0, second=0) - timedelta(hours=given[0]) <= moment <= NOW
     if name == "LastXDays":
-        return today - given[0] * day <= moment <= NOW
+        return bool(today - given[0] * day <= moment <= NOW)
     if name == "NextXDays":
         return moment >= NOW and (date - this_day).days <= given[0]
     if name == "OlderThanXDays":
-        return moment < today - given[0] * day
+        return bool(moment < today - given[0] * day)
     raise AssertionError(name)
 
 
@@ -324,7 +324,7 @@ class Writer:
             case Like(function, path, text):
                 tested = self._path(path) if self.choose([True, False]) else f"tolower({self._path(path)})"
                 call = f"{function}({tested},{self.choose(['', ' '])}{self._value(path, text)})"
-                return self.choose([call, f"{call} eq true"])
+                return str(self.choose([call, f"{call} eq true"]))
             case Flag(path):
                 return self._path(path)
             case Function():
@@ -332,9 +332,9 @@ class Writer:
             case Not(part):
                 return f"{self.choose(['not ', 'NOT ', 'not'])}({self.write(part)})"
             case Every(parts):
-                return "(" + self.choose([" and ", " AND ", "  and "]).join(self.write(part) for part in parts) + ")"
+                return f"({str(self.choose([' and ', ' AND ', '  and '])).join(self.write(part) for part in parts)})"
             case Either(parts):
-                return "(" + self.choose([" or ", " OR "]).join(self.write(part) for part in parts) + ")"
+                return f"({str(self.choose([' or ', ' OR '])).join(self.write(part) for part in parts)})"
             case Collection(quantifier, None):
                 return f"{PARTIES}/{quantifier}()"
             case Collection(quantifier, body):
@@ -348,7 +348,9 @@ class Writer:
         if self.choose([True, False, False]):
             self.aliases[f"@p{len(self.aliases)}"] = written
             written = f"@p{len(self.aliases) - 1}"
-        return self.choose([f"{self._path(path)} {operator} {written}", f"{written} {mirrored} {self._path(path)}"])
+        return str(
+            self.choose([f"{self._path(path)} {operator} {written}", f"{written} {mirrored} {self._path(path)}"])
+        )
 
     def _path(self, path: Path) -> str:
         name = path.name

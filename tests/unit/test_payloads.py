@@ -72,7 +72,7 @@ def test_no_body_does_more_than_be_an_object_or_be_refused(body: bytes) -> None:
     ],
 )
 def test_a_reference_is_read_in_every_spelling(reference: str) -> None:
-    assert parse_reference(reference, "contact", "x@odata.bind") == ID
+    assert parse_reference(reference, "contact", "x@odata.bind").id == ID
 
 
 @pytest.mark.parametrize("reference", ["", f"contacts({ID})/x", f"contacts({ID}", f"https://x.example/contacts({ID})"])
