@@ -54,8 +54,8 @@ def _entity_type(table: Table) -> Iterator[str]:
     yield from (_property(table, column) for column in table.columns)
     for name, (column, target) in table.by_navigation.items():
         constraint = f'<ReferentialConstraint Property="{column.wire}" ReferencedProperty="{TABLES[target].id}"/>'
-        partner = _partner(collection_of(table, name))
-        yield f'<NavigationProperty Name="{name}" Type="{_ALIAS}.{target}"{partner}>{constraint}</NavigationProperty>'
+        facets = f"{_nullable(not _is_always_there(table, column))}{_partner(collection_of(table, name))}"
+        yield f'<NavigationProperty Name="{name}" Type="{_ALIAS}.{target}"{facets}>{constraint}</NavigationProperty>'
     for name, collection in table.collections.items():
         partner = _partner(navigation_of(table, name))
         yield f'<NavigationProperty Name="{name}" Type="Collection({_ALIAS}.{collection.table})"{partner}/>'
@@ -67,9 +67,13 @@ def _entity_type(table: Table) -> Iterator[str]:
 
 def _property(table: Table, column: Column) -> str:
     facets = f' MaxLength="{column.length}"' if column.type in TEXTS else ""
-    # Only what every row has, whoever wrote it: the key, and what reads as its default where nothing is stored.
-    always = column.name == table.id or (column.required and column.default is not None)
-    return f'<Property Name="{column.wire}" Type="{_EDM[column.type]}"{facets}{_nullable(not always)}/>'
+    facets += _nullable(not _is_always_there(table, column))
+    return f'<Property Name="{column.wire}" Type="{_EDM[column.type]}"{facets}/>'
+
+
+def _is_always_there(table: Table, column: Column) -> bool:
+    """Whether every row has a value, whoever wrote it: the key, and what reads as its default where none is stored."""
+    return column.name == table.id or (column.required and column.default is not None)
 
 
 def _partner(name: str) -> str:

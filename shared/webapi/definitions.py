@@ -11,6 +11,7 @@ from functools import cache
 from typing import Any
 
 from shared.webapi.csdl import NAMESPACE
+from shared.webapi.errors import bad_query
 from shared.webapi.filters import parse_filter
 from shared.webapi.operations import OPERATIONS, SET
 from shared.webapi.query import split_top
@@ -25,7 +26,7 @@ PARTS = ("Attributes", "Keys", "OneToManyRelationships", "ManyToOneRelationships
 
 _IDS = uuid.UUID("a2c6d2f5-1e0c-4b83-9f0d-8f6f7b1d6c55")
 _ENGLISH = 1033
-_OPTION_SETS = ("OptionSet", "GlobalOptionSet")
+_EXPANDABLE = frozenset({*PARTS, "OptionSet", "GlobalOptionSet"})
 _ENUMERATION = re.compile(rf"{re.escape(NAMESPACE)}\.\w+('\w+')")
 _KINDS = {**{kind: kind.value for kind in Type}, Type.GUID: "UniqueIdentifier", Type.OWNER: "Lookup"}
 """What the metadata type of a column is called; differs from its AttributeType for two."""
@@ -81,24 +82,31 @@ def _filterable(name: str, value: Any) -> Column | None:
 
 def _expansion(item: str) -> tuple[str, dict[str, str]]:
     name, _, inner = item.partition("(")
-    parts = (part.partition("=") for part in split_top(inner.removesuffix(")"), ";"))
-    return name.strip(), {option.strip(): value for option, _, value in parts}
+    if name.strip() not in _EXPANDABLE:
+        raise bad_query(f"'{name.strip()[:80]}' is not a navigation property of a definition and cannot be expanded.")
+    options = (part.partition("=") for part in split_top(inner.removesuffix(")"), ";"))
+    return name.strip(), {option.strip(): value for option, _, value in options}
 
 
 def _cut(item: Definition, chosen: set[str], expanded: Mapping[str, Mapping[str, str]]) -> Definition:
-    left_out = {*PARTS, *_OPTION_SETS} - expanded.keys()
+    always = {"MetadataId", "@odata.type"}
     cut = {
         name: value
         for name, value in item.items()
-        if name not in left_out and (not chosen or name in chosen or name in ("MetadataId", "@odata.type"))
+        if name not in _EXPANDABLE and (not chosen or name in chosen or name in always)
     }
     for name, options in expanded.items():
         value = _part(item, name)
         if isinstance(value, list):
             cut[name] = arrange(value, options)
         elif name in item:
-            cut[name] = arrange([value], options)[0] if value else None
+            cut[name] = arrange_one(value, options) if value else None
     return cut
+
+
+def arrange_one(item: Definition, options: Mapping[str, str]) -> Definition:
+    """Return a definition cut to what ``$select`` and ``$expand`` ask for; a ``$filter`` has no say here."""
+    return arrange([item], {name: value for name, value in options.items() if name != "$filter"})[0]
 
 
 def _part(item: Definition, name: str) -> Any:

@@ -77,8 +77,8 @@ def _answer(base: str, name: str, found: Found, options: Mapping[str, str]) -> R
         return None
     if not isinstance(found, dict):
         return _list(base, name, found, options)
-    (one,) = definitions.arrange([found], {option: options[option] for option in options if option != "$filter"})
-    return _json({"@odata.context": f"{base}/$metadata#{name}/$entity", **one})
+    context = f"{base}/$metadata#{name}/$entity"
+    return _json({"@odata.context": context, **definitions.arrange_one(found, options)})
 
 
 def _list(base: str, name: str, items: Sequence[Definition], options: Mapping[str, str]) -> Response:

@@ -45,6 +45,7 @@ def dangling(xml: bytes) -> Iterator[str]:
     sets = {item.name: item for item in schema.entity_container.entity_sets}
     for name, entity in entities.items():
         properties = {item.name: item.type for item in entity.properties}
+        nullable = {item.name for item in entity.properties if item.nullable}
         navigations = {item.name: item for item in entity.navigation_properties}
         yield from (f"{name} key {key.name}" for key in entity.key if key.name not in properties)
         yield from (f"{name}.{item}" for item, kind in properties.items() if not kind.startswith("Edm."))
@@ -57,6 +58,8 @@ def dangling(xml: bytes) -> Iterator[str]:
             for constraint in navigation.referential_constraints:
                 if properties.get(constraint.property, "none") != theirs.get(constraint.referenced_property):
                     yield f"{name}.{navigation.name} by {constraint.property}"
+                if navigation.nullable != (constraint.property in nullable):
+                    yield f"{name}.{navigation.name} is not as nullable as {constraint.property}"
             back = {item.name: item for item in target.navigation_properties}.get(navigation.partner or "")
             if navigation.partner and (back is None or back.partner != navigation.name or back.type != name):
                 yield f"{name}.{navigation.name} partner {navigation.partner}"

@@ -300,6 +300,7 @@ ACTIVITYMIMEATTACHMENT = Table(
             flag("isfollowed", False, label="Followed", about="Whether it is followed; FollowEmailAttachment sets it."),
             text("ee_notfollowedreason", 1000, label="Not Followed Reason", about="Why it is not, all the same."),
             text("anonymouslink", 2000, label="Anonymous link", about="The sharing link behind a followed one."),
+            lookup("attachmentid", {}, label="Attachment", about="Not filled: a file is not used twice."),
         ),
         version(),
     ),
