@@ -117,7 +117,7 @@ def _links(table: Table) -> dict[str, Any]:
     existing = {**made, "header.If-Match": "*"}
     return {
         "get": {"operationId": f"get_{table.set}", "parameters": made},
-        "patch": {"operationId": f"patch_{table.set}", "parameters": existing},
+        "patch": {"operationId": f"patch_{table.set}", "parameters": existing, "requestBody": {}},
         "delete": {"operationId": f"delete_{table.set}", "parameters": existing},
     }
 

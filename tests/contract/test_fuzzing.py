@@ -204,7 +204,7 @@ def test_rows_live_from_their_creation_to_their_end_as_described(service: Servic
             reached.add(f"{case.method} {response.status_code}")
             case.validate_response(response, checks=CHECKS)
 
-    Life.run(settings=hypothesis.settings(BOUNDED, max_examples=60, stateful_step_count=6))
+    Life.run(settings=hypothesis.settings(BOUNDED, max_examples=80, stateful_step_count=8))
     assert {"POST 204", "GET 200", "PATCH 204", "DELETE 204"} <= reached, sorted(reached)
 
 
