@@ -113,7 +113,7 @@ def _operation(operation: Operation) -> Iterator[str]:
         yield f'<ComplexType Name="{response}">{_typed("Property", operation.returns)}</ComplexType>'
         returned = f'<ReturnType Type="{_ALIAS}.{response}" Nullable="false"/>'
     if operation.bound == SET:
-        written = [table.logical for table in TABLES.values() if table.creatable and table.writers != "nobody"]
+        written = [table.logical for table in TABLES.values() if table.creatable]
         bindings = [{"entityset": f"Collection({_ALIAS}.{name})"} for name in written]
     else:
         bindings = [{"entity": f"{_ALIAS}.{operation.bound}"}] if operation.bound else [{}]
