@@ -143,7 +143,7 @@ def _url(environment: Mapping[str, str], name: str) -> str:
 
 def _count(environment: Mapping[str, str], name: str, default: int) -> int:
     text = environment.get(name) or str(default)
-    if not (text.isascii() and text.isdigit() and 1 <= int(text[:10]) < 10**9):
+    if not (text.isascii() and text.isdigit() and len(text) < 10 and int(text) >= 1):
         raise SettingError(f"{name} must be a whole number, 1 or more")
     return int(text)
 

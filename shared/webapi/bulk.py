@@ -1,7 +1,7 @@
 """CreateMultiple, UpdateMultiple, UpsertMultiple: many rows of one set in one request.
 
 Source: Microsoft's "Use bulk operation messages" and the reference page of each. All targets are checked before the
-first is written; a failure names the target's index.
+first is written, all are written or none, and a failure names the target's index.
 """
 
 import dataclasses
@@ -11,6 +11,7 @@ from typing import Any
 
 from shared.services.errors import Missing, Refused
 from shared.services.rights import Denied
+from shared.storage import undo
 from shared.storage.account import Conflict
 from shared.webapi import writing
 from shared.webapi.context import Context
@@ -32,9 +33,10 @@ async def create_multiple(context: Context, table: Table, sent: Mapping[str, Any
         with _naming(index):
             payloads.append(await writing.prepare(context, table, target, RowKey(), creating=True))
     ids = []
-    for index, payload in enumerate(payloads):
-        with _naming(index):
-            ids.append(await writing.make(context, table, payload))
+    async with undo.scope():
+        for index, payload in enumerate(payloads):
+            with _naming(index):
+                ids.append(await writing.make(context, table, payload))
     return {"@odata.context": f"{context.base}/$metadata#{_NAMESPACE}.CreateMultipleResponse", "Ids": ids}
 
 
@@ -50,9 +52,10 @@ async def update_multiple(context: Context, table: Table, sent: Mapping[str, Any
             if not await writing.exists(context, table, found):
                 raise missing(table, named)
             changes.append((found, await writing.prepare(context, table, target, named, creating=False)))
-    for index, (found, payload) in enumerate(changes):
-        with _naming(index):
-            await writing.change(context, table, found, payload)
+    async with undo.scope():
+        for index, (found, payload) in enumerate(changes):
+            with _naming(index):
+                await writing.change(context, table, found, payload)
 
 
 async def upsert_multiple(context: Context, table: Table, sent: Mapping[str, Any]) -> None:
@@ -68,9 +71,10 @@ async def upsert_multiple(context: Context, table: Table, sent: Mapping[str, Any
             there = found is not None and await writing.exists(context, table, found)
             await writing.prepare(context, table, target, named, creating=not there)
             targets.append((named, target))
-    for index, (named, target) in enumerate(targets):
-        with _naming(index):
-            await writing.upsert(context, table, named, target)
+    async with undo.scope():
+        for index, (named, target) in enumerate(targets):
+            with _naming(index):
+                await writing.upsert(context, table, named, target)
 
 
 def _targets(table: Table, sent: Mapping[str, Any], action: str) -> list[dict[str, Any]]:

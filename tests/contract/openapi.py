@@ -113,8 +113,13 @@ def _table_paths(table: Table) -> dict[str, Any]:
 
 def _links(table: Table) -> dict[str, Any]:
     """What may be done with a row that was just made: its id stands in the parentheses of ``OData-EntityId``."""
-    made = {"id": r"$response.header.OData-EntityId#regex:\(([0-9a-f-]+)\)$"}
-    return {name: {"operationId": f"{name}_{table.set}", "parameters": made} for name in ("get", "patch", "delete")}
+    made = {"path.id": r"$response.header.OData-EntityId#regex:\(([0-9a-f-]+)\)$"}
+    existing = {**made, "header.If-Match": "*"}
+    return {
+        "get": {"operationId": f"get_{table.set}", "parameters": made},
+        "patch": {"operationId": f"patch_{table.set}", "parameters": existing},
+        "delete": {"operationId": f"delete_{table.set}", "parameters": existing},
+    }
 
 
 def _row(table: Table) -> dict[str, Any]:

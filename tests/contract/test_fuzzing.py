@@ -30,6 +30,11 @@ from tests.organizations import an_organization
 
 API = schemathesis.openapi.from_dict(description())
 API.config.generation.deterministic = True
+EACH_VALUE = API.exclude(method="POST")
+"""What is tried with the limits of every parameter and column; PATCH makes rows as well as POST, so not that too."""
+MAKING = schemathesis.openapi.from_dict(description()).include(method="POST")
+MAKING.config.generation.deterministic = True
+MAKING.config.phases.coverage.enabled = False
 BOUNDED = hypothesis.settings(
     max_examples=4,
     derandomize=True,
@@ -163,9 +168,18 @@ def session() -> requests.Session:
     return requests.Session()
 
 
-@API.parametrize()
+@EACH_VALUE.parametrize()
 @BOUNDED
 def test_every_operation_answers_as_its_description_says(
+    case: schemathesis.Case[Any], service: Service, session: requests.Session
+) -> None:
+    response = case.call(base_url=service.url, headers=service.headers, session=session, allow_redirects=False)
+    case.validate_response(response, checks=CHECKS)
+
+
+@MAKING.parametrize()
+@hypothesis.settings(BOUNDED, max_examples=15)
+def test_rows_are_made_or_refused_as_described(
     case: schemathesis.Case[Any], service: Service, session: requests.Session
 ) -> None:
     response = case.call(base_url=service.url, headers=service.headers, session=session, allow_redirects=False)
@@ -191,7 +205,7 @@ def test_rows_live_from_their_creation_to_their_end_as_described(service: Servic
             case.validate_response(response, checks=CHECKS)
 
     Life.run(settings=hypothesis.settings(BOUNDED, max_examples=60, stateful_step_count=6))
-    assert {"POST 204", "GET 200", "PATCH 204", "DELETE 204"} <= reached
+    assert {"POST 204", "GET 200", "PATCH 204", "DELETE 204"} <= reached, sorted(reached)
 
 
 HOSTILE_TARGETS = [

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from shared.settings import SettingError, read_settings
 from shared.webapi.budget import STEP, WINDOW, Budgets, Limits
 from shared.webapi.errors import Failure
 
@@ -155,6 +156,20 @@ def test_no_window_ever_holds_more_than_the_budget_and_waiting_as_told_is_enough
             assert asking.ask() is None
         let_in.append(asking.now)
         assert sum(asking.now - WINDOW < moment for moment in let_in) <= limit
+
+
+GIVEN = {"AzureWebJobsStorage": "x", "BASE_URL": "https://mail.example.com", "TOKEN_SECRETS": f"1:{'A' * 43}="}
+
+
+@pytest.mark.parametrize(("text", "limit"), [("", 6000), ("1", 1), ("60000", 60_000)])
+def test_the_number_of_requests_is_a_setting(text: str, limit: int) -> None:
+    assert read_settings({**GIVEN, "WEB_API_REQUESTS_PER_FIVE_MINUTES": text}).web_api_requests == limit
+
+
+@pytest.mark.parametrize("text", ["0", "-1", "1.5", "many", "1e3", "\u0663", "9" * 20])
+def test_a_number_of_requests_that_is_none_is_refused_and_named(text: str) -> None:
+    with pytest.raises(SettingError, match="WEB_API_REQUESTS_PER_FIVE_MINUTES"):
+        read_settings({**GIVEN, "WEB_API_REQUESTS_PER_FIVE_MINUTES": text})
 
 
 def test_the_clock_of_the_machine_will_do() -> None:

@@ -26,7 +26,8 @@ async function step(name, act) {
   try {
     value = await act();
     // Batches bring errors among their answers, and an Error has nothing that JSON would show.
-    line.value = Array.isArray(value) ? value.map((item) => (item instanceof Error ? plain(item) : item)) : value ?? null;
+    const shown = (item) => (item instanceof Error ? plain(item) : item);
+    line.value = Array.isArray(value) ? value.map(shown) : value ?? null;
   } catch (error) {
     line.error = plain(error);
   }
@@ -42,7 +43,8 @@ function contacts(word, names) {
 
 async function firstnames(word) {
   const filter = `department eq '${word}'`;
-  const found = await api.retrieveMultiple({ collection: "contacts", select: ["firstname"], filter, orderBy: ["firstname"] });
+  const question = { collection: "contacts", select: ["firstname"], filter, orderBy: ["firstname"] };
+  const found = await api.retrieveMultiple(question);
   return found.value.map((row) => row.firstname);
 }
 
@@ -144,7 +146,12 @@ async function rows() {
     return [bound._regardingobjectid_value === made.contactid, free._regardingobjectid_value];
   });
   await step("associate by a collection", async () => {
-    const relation = { collection: "contacts", primaryKey: contact, relationshipName: "Contact_Emails", relatedKey: email };
+    const relation = {
+      collection: "contacts",
+      primaryKey: contact,
+      relationshipName: "Contact_Emails",
+      relatedKey: email,
+    };
     await api.associate({ ...relation, relatedCollection: "emails" });
     const bound = await api.retrieve({ collection: "emails", key: email, select: ["_regardingobjectid_value"] });
     await api.disassociate(relation);
@@ -173,7 +180,9 @@ async function lists() {
   await contacts(word, ["C", "A", "E", "B", "D"]);
   const filter = `department eq '${word}'`;
   const all = { collection: "contacts", select: ["firstname"], filter, orderBy: ["firstname desc"] };
-  await step("list", () => api.retrieveMultiple({ ...all, filter: `${filter} and firstname ne 'C'`, top: 2, count: true }));
+  await step("list", () =>
+    api.retrieveMultiple({ ...all, filter: `${filter} and firstname ne 'C'`, top: 2, count: true }),
+  );
   await step("list with expanded rows", () => {
     const expand = [{ property: "ownerid", select: ["fullname"] }];
     return api.retrieveMultiple({ collection: "contacts", select: ["firstname"], filter, expand, top: 1 });
@@ -198,8 +207,9 @@ async function lists() {
     return found.value.map((row) => row.firstname).sort();
   });
   await step("count", async () => {
-    const everything = await api.count({ collection: "contacts" });
-    return [everything >= 5, await api.count({ collection: "contacts", filter }), await api.countAll({ collection: "contacts", filter })];
+    const collection = "contacts";
+    const everything = await api.count({ collection });
+    return [everything >= 5, await api.count({ collection, filter }), await api.countAll({ collection, filter })];
   });
   await step("a question too long for an address", async () => {
     const long = Array.from({ length: 100 }, (_, n) => `firstname eq 'Nobody ${n}'`).join(" or ");
@@ -216,7 +226,8 @@ async function batches() {
     api.retrieveMultiple({ collection: "contacts", select: ["firstname"], filter: `department eq '${word}'` });
     api.create({ collection: "contacts", data: { firstname: "Ada", department: word }, inChangeSet: false });
     api.update({ collection: "contacts", key: alan, data: { firstname: "Alonzo" }, inChangeSet: false });
-    api.create({ collection: "contacts", data: { lastname: "Returned", department: word }, returnRepresentation: true });
+    const returned = { lastname: "Returned", department: word };
+    api.create({ collection: "contacts", data: returned, returnRepresentation: true });
     api.deleteRecord({ collection: "contacts", key: alan });
     api.callFunction("WhoAmI");
     return api.executeBatch();
@@ -229,7 +240,8 @@ async function batches() {
     api.create({ collection: "contacts", data, contentId: "2" });
     api.update({ contentId: "$2", data: { jobtitle: "Engineer" } });
     const answers = await api.executeBatch();
-    const row = await api.retrieve({ collection: "contacts", key: answers[1], select: ["jobtitle", "_parentcustomerid_value"] });
+    const select = ["jobtitle", "_parentcustomerid_value"];
+    const row = await api.retrieve({ collection: "contacts", key: answers[1], select });
     return [row.jobtitle, row._parentcustomerid_value === answers[0]];
   });
   await step("create in a collection of what a change set created", async () => {
@@ -285,7 +297,8 @@ async function actions() {
   for (const actionName of ["FollowEmailAttachment", "UnfollowEmailAttachment"]) {
     await step(actionName, async () => {
       const answer = await api.callAction({ actionName, action: { ActivityMimeAttachmentId: attachment } });
-      const row = await api.retrieve({ collection: "activitymimeattachments", key: attachment, select: ["isfollowed"] });
+      const collection = "activitymimeattachments";
+      const row = await api.retrieve({ collection, key: attachment, select: ["isfollowed"] });
       return [answer ?? null, row.isfollowed];
     });
   }
@@ -326,7 +339,11 @@ async function metadata() {
     }),
   );
   await step("retrieveAttribute", () =>
-    api.retrieveAttribute({ entityKey: email, attributeKey: "LogicalName='subject'", select: ["LogicalName", "MaxLength"] }),
+    api.retrieveAttribute({
+      entityKey: email,
+      attributeKey: "LogicalName='subject'",
+      select: ["LogicalName", "MaxLength"],
+    }),
   );
   await step("retrieveAttribute of a type", () =>
     api.retrieveAttribute({
@@ -364,11 +381,12 @@ async function errors() {
   await step("unknown column in a list", () => api.retrieveMultiple({ collection: "emails", select: ["nosuch"] }));
   await step("unknown set", () => api.retrieveMultiple({ collection: "nosuches" }));
   await step("wrong type", () => create({ followemailuserpreference: "yes" }));
-  await step("what another owns", () => api.update({ collection: "contacts", key: THEIRS, data: { lastname: "Mine" } }));
-  await step("forged token", () => create({ subject: "s" }, { onTokenRefresh: async () => "forged" }));
-  await step("fetchXml", () =>
-    api.fetch({ collection: "emails", fetchXml: '<fetch><entity name="email"><attribute name="subject"/></entity></fetch>' }),
+  await step("what another owns", () =>
+    api.update({ collection: "contacts", key: THEIRS, data: { lastname: "Mine" } }),
   );
+  await step("forged token", () => create({ subject: "s" }, { onTokenRefresh: async () => "forged" }));
+  const fetchXml = '<fetch><entity name="email"><attribute name="subject"/></entity></fetch>';
+  await step("fetchXml", () => api.fetch({ collection: "emails", fetchXml }));
   await step("apply", () => api.retrieveMultiple({ collection: "emails", apply: "groupby((statuscode))" }));
 }
 

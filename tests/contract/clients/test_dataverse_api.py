@@ -92,6 +92,11 @@ def test_the_definition_of_a_table_is_read(client: DataverseClient) -> None:
     assert (definition.schema_name, definition.is_activity) == ("Email", True)
 
 
+def test_the_definition_of_a_relationship_is_read(client: DataverseClient) -> None:
+    definition = client.get_relationship_definition("Contact_Emails")
+    assert definition.schema_name == "Contact_Emails"
+
+
 # Rows
 
 

@@ -452,6 +452,12 @@ def test_changing_a_row_that_is_not_there_says_so(sdk: DataverseClient) -> None:
     )  # fmt: skip
 
 
+def test_a_second_row_with_the_values_of_a_key_is_refused(sdk: DataverseClient, mark: str) -> None:
+    contact(sdk, ee_externalid=mark)
+    error = failure(lambda: contact(sdk, ee_externalid=mark))
+    assert (error.status_code, code(error)) == (412, "0x80040237")
+
+
 def test_changing_what_another_owns_is_refused(sdk: DataverseClient, manager: Seller) -> None:
     theirs = manager.create("contacts", lastname="Theirs")
     error = failure(lambda: sdk.records.update("contact", theirs, {"lastname": "Mine"}))

@@ -15,6 +15,7 @@ import pytest
 from odatapy.edm.csdl import CsdlEntityType, CsdlSchema
 from odatapy.edm.xml_io import parse_metadata
 
+from local.directory import WEB_API_AUDIENCE
 from tests.running_service import Seller, Service
 
 POWER_QUERY = {
@@ -76,9 +77,11 @@ def mark(service: Service) -> str:
 def test_who_is_not_signed_in_hears_where_to_sign_in(service: Service, root: str) -> None:
     answer = service.anybody.get(f"{root}/", headers=POWER_QUERY)
     assert (answer.status_code, answer.content) == (401, b"")
-    challenge = re.fullmatch(r'Bearer .*authorization_uri="([^"]+)".*', answer.headers["WWW-Authenticate"])
-    assert challenge is not None
-    assert urlsplit(challenge[1]).path.endswith("/oauth2/authorize")
+    scheme, _, parameters = answer.headers["WWW-Authenticate"].partition(" ")
+    told = dict(part.strip().split("=", 1) for part in parameters.split(","))
+    assert scheme == "Bearer"
+    assert urlsplit(told["authorization_uri"]).path.endswith("/oauth2/authorize")
+    assert told["resource_id"] == WEB_API_AUDIENCE
 
 
 def test_the_service_document_is_served_with_and_without_a_trailing_slash(
