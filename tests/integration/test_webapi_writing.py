@@ -429,7 +429,7 @@ async def test_a_key_that_is_taken_is_named_by_its_target(seller: Client) -> Non
         ("POST", "interactionforemails/Microsoft.Dynamics.CRM.CreateMultiple", 405, "interactionforemails"),
         ("POST", "activityparties/Microsoft.Dynamics.CRM.UpdateMultiple", 405, "activityparties"),
         ("POST", "actioncards/Microsoft.Dynamics.CRM.CreateMultiple", 405, "actioncards"),
-        ("POST", "BulkDelete", 501, "use_bulk_delete=False"),
+        ("POST", "BulkDelete", 400, "QuerySet"),
         ("POST", f"emails({NOWHERE})/SendEmail", 400, "Microsoft.Dynamics.CRM.SendEmail"),
         ("GET", f"emails({NOWHERE})/Microsoft.Dynamics.CRM.SendEmail", 405, "SendEmail"),
         ("GET", "GetTrackingTokenEmail", 405, "GetTrackingTokenEmail"),
