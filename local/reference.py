@@ -40,6 +40,8 @@ def page() -> str:
 {tables}
 ## functions and actions
 
+A type with `?` may be null or left out; `Collection(self)` are rows of the set's table.
+
 | name | called on | parameters | returns |
 |---|---|---|---|
 {operations}

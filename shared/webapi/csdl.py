@@ -6,7 +6,7 @@ Namespace and alias are Dataverse's (Microsoft's "Web API types and operations")
 from collections.abc import Iterator, Mapping
 from functools import cache
 
-from shared.webapi.operations import OPERATIONS, ROWS, SET, Operation
+from shared.webapi.operations import OPEN_TYPES, OPERATIONS, ROWS, SET, Operation
 from shared.webapi.schema import TEXTS, Column, Key, Table, Type
 from shared.webapi.tables import TABLES, collection_of, navigation_of
 
@@ -43,6 +43,10 @@ def csdl() -> bytes:
     """Return the model as an XML document."""
     types = "".join(part for table in TABLES.values() for part in _entity_type(table))
     sets = "".join(part for table in TABLES.values() for part in _entity_set(table))
+    types += "".join(
+        f'<ComplexType Name="{name}" OpenType="true">{_typed("Property", properties)}</ComplexType>'
+        for name, properties in OPEN_TYPES.items()
+    )
     operations = "".join(part for operation in OPERATIONS.values() for part in _operation(operation))
     imports = "".join(_import(operation) for operation in OPERATIONS.values() if not operation.bound)
     container = f'<EntityContainer Name="System">{sets}{imports}</EntityContainer>'
@@ -113,7 +117,7 @@ def _operation(operation: Operation) -> Iterator[str]:
         yield f'<ComplexType Name="{response}">{_typed("Property", operation.returns)}</ComplexType>'
         returned = f'<ReturnType Type="{_ALIAS}.{response}" Nullable="false"/>'
     if operation.bound == SET:
-        written = [table.logical for table in TABLES.values() if table.creatable and table.writers != "nobody"]
+        written = [table.logical for table in TABLES.values() if table.creatable]
         bindings = [{"entityset": f"Collection({_ALIAS}.{name})"} for name in written]
     else:
         bindings = [{"entity": f"{_ALIAS}.{operation.bound}"}] if operation.bound else [{}]

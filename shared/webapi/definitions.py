@@ -26,7 +26,7 @@ PARTS = ("Attributes", "Keys", "OneToManyRelationships", "ManyToOneRelationships
 
 _IDS = uuid.UUID("a2c6d2f5-1e0c-4b83-9f0d-8f6f7b1d6c55")
 _ENGLISH = 1033
-_EXPANDABLE = frozenset({*PARTS, "OptionSet", "GlobalOptionSet"})
+_EXPANDABLE = frozenset({*PARTS, "OptionSet", "GlobalOptionSet", "sdkmessageid"})
 _ENUMERATION = re.compile(rf"{re.escape(NAMESPACE)}\.\w+('\w+')")
 _KINDS = {**{kind: kind.value for kind in Type}, Type.GUID: "UniqueIdentifier", Type.OWNER: "Lookup"}
 """What the metadata type of a column is called; differs from its AttributeType for two."""
@@ -188,7 +188,7 @@ def messages() -> list[Definition]:
             "name": operation.name,
         }
         for table in TABLES.values()
-        if table.creatable and table.writers != "nobody"
+        if table.creatable
         for operation in OPERATIONS.values()
         if operation.bound == SET
     ]

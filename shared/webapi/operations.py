@@ -45,10 +45,27 @@ _ALL = (
     Operation("FollowEmailAttachment", parameters={"ActivityMimeAttachmentId": "Edm.String"}),
     Operation("UnfollowEmailAttachment", parameters={"ActivityMimeAttachmentId": "Edm.String"}),
     Operation("GetTrackingTokenEmail", parameters={"Subject": "Edm.String?"}, returns={"TrackingToken": "Edm.String?"}),
+    Operation(
+        "BulkDelete",
+        parameters={
+            "QuerySet": "Collection(mscrm.QueryExpression)",
+            "JobName": "Edm.String?",
+            "SendEmailNotification": "Edm.Boolean?",
+            "ToRecipients": "Collection(mscrm.activityparty)?",
+            "CCRecipients": "Collection(mscrm.activityparty)?",
+            "RecurrencePattern": "Edm.String?",
+            "StartDateTime": "Edm.DateTimeOffset?",
+            "SourceImportId": "Edm.Guid?",
+        },
+        returns={"JobId": "Edm.Guid"},
+    ),
     Operation("CreateMultiple", parameters={"Targets": ROWS}, returns={"Ids": "Collection(Edm.Guid)"}, bound=SET),
     Operation("UpdateMultiple", parameters={"Targets": ROWS}, bound=SET),
     Operation("UpsertMultiple", parameters={"Targets": ROWS}, bound=SET),
 )
+
+OPEN_TYPES: Mapping[str, Mapping[str, str]] = {"QueryExpression": {"EntityName": "Edm.String"}}
+"""Types of parameters that hold more than the properties said here."""
 
 OPERATIONS: Mapping[str, Operation] = {operation.name: operation for operation in _ALL}
 

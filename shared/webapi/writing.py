@@ -67,7 +67,7 @@ async def upsert(context: Context, table: Table, named: RowKey, sent: Mapping[st
         if refused:
             # What was in the way was another row: one with this row's values of some other key.
             raise already_exists()
-        if context.match or not _is_creatable(table):
+        if context.match or not table.creatable:
             raise missing(table, named)
         payload = await prepare(context, table, sent, named, creating=True)
         try:
@@ -101,7 +101,7 @@ async def exists(context: Context, table: Table, id: str) -> bool:
 
 def set_methods(table: Table) -> str:
     """Return the methods of a table's set, for ``Allow``."""
-    return "GET, POST" if _is_creatable(table) else "GET"
+    return "GET, POST" if table.creatable else "GET"
 
 
 def row_methods(table: Table) -> str:
@@ -111,13 +111,9 @@ def row_methods(table: Table) -> str:
     return "GET, PATCH" if table.kept == "organization" else "GET, PATCH, DELETE"
 
 
-def _is_creatable(table: Table) -> bool:
-    return table.creatable and table.writers != "nobody"
-
-
 def demand_creatable(table: Table) -> None:
     """Raise `Failure` 405 where the Web API makes no rows of a table."""
-    if not _is_creatable(table):
+    if not table.creatable:
         raise method_not_allowed("POST", table.set, set_methods(table))
 
 

@@ -70,6 +70,10 @@ def test_what_only_the_service_can_know_is_written_by_it() -> None:
     assert EMAIL.writer(EMAIL.by_name["subject"]) == "owner"
 
 
+def test_rows_that_nobody_writes_are_not_made_either() -> None:
+    assert not any(table.creatable for table in TABLES.values() if table.writers == "nobody")
+
+
 def test_keys_are_made_of_columns_that_clients_write() -> None:
     for table in TABLES.values():
         for key in table.keys:
