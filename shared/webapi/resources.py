@@ -80,8 +80,7 @@ async def _on_table(
 async def _on_set(context: Context, request: Request, table: Table, path: Path, options: Mapping[str, str]) -> Response:
     if path.rest == ("$count",):
         demand_method(request, "GET", "$count")
-        count = await reading.count_set(context, table, options)
-        return Response(200, {"Content-Type": "text/plain"}, str(count).encode())
+        return _number(await reading.count_set(context, table, options))
     if path.rest:
         return await _on_set_action(context, request, table, path.rest)
     if request.method == "GET":
@@ -161,6 +160,9 @@ async def _on_property(
     more: list[str],
     options: Mapping[str, str],
 ) -> Response:
+    if more == ["$count"] and name in table.collections:
+        demand_method(request, "GET", "$count")
+        return _number(await reading.count_collection(context, table, id, name, options))
     if more not in ([], ["$value"]):
         raise unknown_segment(more[0])
     if request.method == "GET":
@@ -242,6 +244,10 @@ def demand_method(request: Request, method: str, what: str, allowed: str = "") -
     """Raise `Failure` 405 where a request has another method; `allowed` are all that `what` has, if more than one."""
     if request.method != method:
         raise method_not_allowed(request.method, what, allowed or method)
+
+
+def _number(count: int) -> Response:
+    return Response(200, {"Content-Type": "text/plain"}, str(count).encode())
 
 
 def _action_answer(answer: dict[str, Any] | None) -> Response:
