@@ -72,7 +72,7 @@ def description() -> dict[str, Any]:
 
 
 def _table_paths(table: Table) -> dict[str, Any]:
-    made = {"204": {"description": "done", "links": _links(table)}, "201": _json()}
+    made = {"204": {"description": "done"}, "201": _json()}
     changed = {"204": {"description": "done"}, "200": _json(), "201": _json()}
     properties = [column.wire for column in table.columns]
     return {
@@ -88,12 +88,9 @@ def _table_paths(table: Table) -> dict[str, Any]:
                 "get",
                 [_id(), _select(table), _expand(table), _header("If-None-Match", {"type": "string"})],
                 {"200": _json(), "304": {"description": "unchanged"}},
-            )
-            | {"operationId": f"get_{table.set}"},
-            "patch": _operation("patch", [_id(), _match(), _prefer()], changed, _row(table))
-            | {"operationId": f"patch_{table.set}"},
-            "delete": _operation("delete", [_id(), _match()], {"204": {"description": "done"}})
-            | {"operationId": f"delete_{table.set}"},
+            ),
+            "patch": _operation("patch", [_id(), _match(), _prefer()], changed, _row(table)),
+            "delete": _operation("delete", [_id(), _match()], {"204": {"description": "done"}}),
         },
         f"/{table.set}({{id}})/{{property}}": {
             "get": _operation(
@@ -108,17 +105,6 @@ def _table_paths(table: Table) -> dict[str, Any]:
                 _object({"value": {}}),
             ),
         },
-    }
-
-
-def _links(table: Table) -> dict[str, Any]:
-    """What may be done with a row that was just made: its id stands in the parentheses of ``OData-EntityId``."""
-    made = {"path.id": r"$response.header.OData-EntityId#regex:\(([0-9a-f-]+)\)$"}
-    existing = {**made, "header.If-Match": "*"}
-    return {
-        "get": {"operationId": f"get_{table.set}", "parameters": made},
-        "patch": {"operationId": f"patch_{table.set}", "parameters": existing, "requestBody": {}},
-        "delete": {"operationId": f"delete_{table.set}", "parameters": existing},
     }
 
 
