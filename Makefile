@@ -12,7 +12,7 @@ AZURITE := local/node_modules/.package-lock.json
 TEST_PROCESSES ?= 2
 CODE := $(wildcard function_app.py) functions shared local benchmarks tests
 
-.PHONY: help run host test lint audit bench demo token pins clean
+.PHONY: help run host test lint audit bench demo docs token pins clean
 
 help: ## Say what there is
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' $(firstword $(MAKEFILE_LIST)) | expand -t 16
@@ -40,6 +40,9 @@ bench: $(INSTALLED) $(AZURITE) ## Measure the service beside a synchronous track
 
 demo: $(INSTALLED) ## One followed mail from compose to reply, told in the terminal (needs `make run`)
 	@$(BIN)/python -m local.demo
+
+docs: $(INSTALLED) ## Write docs/tables.md anew from the schema
+	@$(BIN)/python -m local.reference
 
 # Every shell sets USER to a login name; only an address is meant for us.
 token: export USER := $(if $(findstring @,$(USER)),$(USER),seller@contoso.example)

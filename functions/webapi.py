@@ -14,7 +14,7 @@ _service: Any = None
 @blueprint.route(
     "{organization}/api/data/{version}/{*path}",
     trigger_arg_name="request",
-    methods=["GET", "POST", "PATCH", "PUT", "DELETE"],
+    methods=["GET", "HEAD", "POST", "PATCH", "PUT", "DELETE", "OPTIONS"],
     auth_level=func.AuthLevel.ANONYMOUS,
 )
 async def web_api(request: func.HttpRequest) -> func.HttpResponse:

@@ -49,6 +49,8 @@ class Settings:
     """The app registration for Graph outside Azure; on Azure the managed identity serves and both are empty."""
     web_api_audience: tuple[str, ...]
     """What a bearer token's ``aud`` may say: the application ID URI and its client id."""
+    web_api_requests: int
+    """How many requests a user may make of the Web API of one process within five minutes."""
     claim_seconds: float
     """How long a delivery claim lasts without being renewed."""
 
@@ -87,6 +89,7 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
         azure_client_id=environment.get("AZURE_CLIENT_ID", ""),
         azure_client_secret=environment.get("AZURE_CLIENT_SECRET", ""),
         web_api_audience=tuple(filter(None, (a.strip() for a in environment.get("WEB_API_AUDIENCE", "").split(",")))),
+        web_api_requests=_count(environment, "WEB_API_REQUESTS_PER_FIVE_MINUTES", 6000),
         claim_seconds=_number(environment, "DELIVERY_CLAIM_SECONDS", 300),
     )
 
@@ -136,6 +139,13 @@ def _url(environment: Mapping[str, str], name: str) -> str:
     if not value.startswith(("http://", "https://")):
         raise SettingError(f"{name} must be the address that recipients reach, such as https://mail.example.com")
     return value
+
+
+def _count(environment: Mapping[str, str], name: str, default: int) -> int:
+    text = environment.get(name) or str(default)
+    if not (text.isascii() and text.isdigit() and len(text) < 10 and int(text) >= 1):
+        raise SettingError(f"{name} must be a whole number, 1 or more")
+    return int(text)
 
 
 def _number(environment: Mapping[str, str], name: str, default: float) -> float:

@@ -16,6 +16,7 @@ from shared.storage.account import account_of, close_session, host_account
 from shared.storage.organizations import Organization
 from shared.storage.provisioning import provision_deployment
 from tests.organizations import an_organization
+from tests.running_service import Service, running_service
 
 
 def free_ports(count: int) -> int:
@@ -41,6 +42,13 @@ def azurite() -> Iterator[str]:
                 raise
     yield emulator.connection_string(port)
     stop(process)
+
+
+@pytest.fixture(scope="session")
+def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    """Run the whole service, one per test process, until its last test is over."""
+    with running_service(tmp_path_factory.mktemp("service"), free_ports(5)) as running:
+        yield running
 
 
 @pytest.fixture(scope="session")

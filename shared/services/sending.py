@@ -70,8 +70,16 @@ class _Person:
         return str(self.row.get("partyid_type") or "")
 
 
-async def send_email(organization: Organization, email_id: str, caller: Caller, now: datetime | None = None) -> None:
+async def send_email(
+    organization: Organization,
+    email_id: str,
+    caller: Caller,
+    now: datetime | None = None,
+    *,
+    columns: Mapping[str, Any] | None = None,
+) -> None:
     """Put an email on its way: Pending Send now, delivered within seconds, or from its ``delayedemailsendtime`` on.
+    `columns` are written along.
 
     Raises `Missing`, `Denied`, and `Refused` naming what stands in the way: not a Draft or Failed, a sender that is no
     user with an address, no recipient, a recipient that cannot or will not be written to, too large.
@@ -83,7 +91,7 @@ async def send_email(organization: Organization, email_id: str, caller: Caller, 
             raise Missing(f"email With Id = {email_id} Does Not Exist")
         demand_write(caller, partition.email, "This email")
         try:
-            await _submit(organization, partition, caller, now)
+            await _submit(organization, partition, caller, now, columns or {})
         except PreconditionFailed:
             continue
         except NotFound:
@@ -98,7 +106,9 @@ def size_on_the_way(body: str, attachments: Sequence[Mapping[str, Any]]) -> int:
     return len(body.encode("utf-8", "surrogatepass")) + encoded
 
 
-async def _submit(organization: Organization, partition: EmailPartition, caller: Caller, now: datetime) -> None:
+async def _submit(
+    organization: Organization, partition: EmailPartition, caller: Caller, now: datetime, columns: Mapping[str, Any]
+) -> None:
     email = partition.email
     email_id = email["PartitionKey"]
     _check_state(email)
@@ -113,7 +123,7 @@ async def _submit(organization: Organization, partition: EmailPartition, caller:
     due = later if later > now else now + _SAFETY
     await agenda.add(agenda.Entry(due, "deliver", organization.name, email_id))
     rows = [*_address_rows(people), *_attachment_rows(partition.attachments)]
-    changes = _columns(caller, sender, recipients, reason, now)
+    changes = {**columns, **_columns(caller, sender, recipients, reason, now)}
     changes["_sendersource"] = await _remember_session(organization, caller, sender)
     await emails.commit(organization, email, changes, rows)
     if later <= now:

@@ -4,6 +4,7 @@ import asyncio
 import importlib
 from typing import Any
 
+from shared.storage import undo
 from shared.storage.account import NotFound, Unavailable
 from shared.storage.organizations import Organization
 
@@ -14,6 +15,13 @@ async def put(
     organization: Organization, name: str, data: bytes, content_type: str = "application/octet-stream"
 ) -> None:
     """Write a blob, replacing one of the same name."""
+    noted = undo.log()
+    if noted is not None:
+        await _note_put(noted, organization, name)
+    await _put(organization, name, data, content_type)
+
+
+async def _put(organization: Organization, name: str, data: bytes, content_type: str) -> None:
     sdk = await _sdk()
     client = await _container(organization)
     await _guarded(
@@ -44,12 +52,52 @@ async def get_range(organization: Organization, name: str, offset: int, length: 
 
 
 async def delete(organization: Organization, name: str) -> None:
-    """Delete a blob; it may be gone already."""
+    """Delete a blob; it may be gone already. In a scope of `shared.storage.undo` it goes when that has ended well."""
+    noted = undo.log()
+    if noted is None:
+        await _delete(organization, name)
+    else:
+        noted.held[_key(organization, name)] = lambda: _delete(organization, name)
+
+
+async def _delete(organization: Organization, name: str) -> None:
     client = await _container(organization)
     try:
         await _guarded(client.delete_blob(name))
     except NotFound:
         return
+
+
+async def _note_put(noted: undo.Log, organization: Organization, name: str) -> None:
+    key = _key(organization, name)
+    noted.held.pop(key, None)
+    if key in noted.steps:
+        return
+    before = await _whole(organization, name)
+
+    async def take_back() -> None:
+        await (_delete(organization, name) if before is None else _put(organization, name, *before))
+
+    noted.note(key, take_back)
+
+
+async def _whole(organization: Organization, name: str) -> tuple[bytes, str] | None:
+    """Return a blob's content and its type, None where there is none."""
+    client = await _container(organization)
+
+    async def read() -> tuple[bytes, str]:
+        stream = await client.download_blob(name)
+        return bytes(await stream.readall()), stream.properties.content_settings.content_type
+
+    try:
+        found: tuple[bytes, str] = await _guarded(read())
+    except NotFound:
+        return None
+    return found
+
+
+def _key(organization: Organization, name: str) -> tuple[str, str, str]:
+    return "blob", organization.name, name
 
 
 async def close_clients() -> None:

@@ -91,7 +91,11 @@ def owned(email: Mapping[str, Any]) -> tuple[Entity, ...]:
 
 async def write(organization: Organization, rows: Sequence[Entity]) -> None:
     """Write index rows; each is in a partition of its own, so they are written side by side."""
-    await asyncio.gather(*(organization.tables.apply(organization.lists, Operation("put", row)) for row in rows))
+    puts = (organization.tables.apply(organization.lists, Operation("put", row)) for row in rows)
+    # All are waited for, also where one fails: a write still on its way would come after what undoes it.
+    for outcome in await asyncio.gather(*puts, return_exceptions=True):
+        if isinstance(outcome, BaseException):
+            raise outcome
 
 
 async def remove(organization: Organization, rows: Sequence[Entity]) -> None:

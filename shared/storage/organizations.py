@@ -8,6 +8,7 @@ from typing import Any
 
 import orjson
 
+from shared.storage import undo
 from shared.storage.account import Account, account_of, host_account
 from shared.storage.tables import Entity, Operation, Tables, literal
 
@@ -32,12 +33,14 @@ DEFAULT_SETTINGS: Mapping[str, Any] = {
     "allowunresolvedpartiesonemailsend": True,
     "maxuploadfilesize": 131_072 * 1024,
     "blockedattachments": BLOCKED_ATTACHMENTS,
+    "allowed_origins": [],
     "untouched_domains": [],
     "attachment_drive": "",
     "message_size_limit": 35 * 1024 * 1024,
 }
-"""Settings by name. The first ones are columns of Dataverse's ``organization``; sizes are bytes; `attachment_drive` is
-the address of the user whose OneDrive holds followed files, empty for the sender's own."""
+"""Settings by name. The first ones are columns of Dataverse's ``organization``; sizes are bytes; `allowed_origins`
+are those whose pages may call the Web API; `attachment_drive` is the address of the user whose OneDrive holds followed
+files, empty for the sender's own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,8 +132,16 @@ async def save_organization(organization: Organization) -> None:
         "tenant": organization.tenant,
         "settings": orjson.dumps(dict(organization.settings)).decode(),
     }
+    noted = undo.log()
+    if noted is not None:
+        # Noted before the row, it is taken back after it.
+        noted.note(("kept", organization.name), lambda: _forget(organization.name))
     await Tables(host_account()).apply(TABLE, Operation("put", row))
-    _kept.pop(organization.name, None)
+    await _forget(organization.name)
+
+
+async def _forget(name: str) -> None:
+    _kept.pop(name, None)
 
 
 def forget_organizations() -> None:

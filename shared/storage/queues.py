@@ -1,10 +1,12 @@
 """Sending queue messages: plain JSON texts that carry ids only. Receiving is the Functions host's."""
 
+import uuid
 from collections.abc import Mapping
 from datetime import timedelta
 
 import orjson
 
+from shared.storage import undo
 from shared.storage.account import (
     API_VERSION,
     Account,
@@ -27,8 +29,18 @@ async def send(
 ) -> None:
     """Put a message on a queue of the deployment, visible after `delay` (at most 7 days, the service's limit).
 
-    Raises `NotFound` where the queue has not been made, `Unavailable` where the service does not answer.
+    In a scope of `shared.storage.undo` it leaves when that has ended well. Raises `NotFound` where the queue has not
+    been made, `Unavailable` where the service does not answer.
     """
+    noted = undo.log()
+    if noted is None:
+        await _send(queue, message, delay, account)
+    else:
+        kept = dict(message)
+        noted.held["message", queue, uuid.uuid4()] = lambda: _send(queue, kept, delay, account)
+
+
+async def _send(queue: str, message: Mapping[str, str], delay: timedelta, account: Account | None) -> None:
     account = account or host_account()
     url = f"{account.queue_url}/{queue}/messages"
     # The service unescapes XML; a JSON text of ids needs only these three replaced.

@@ -8,6 +8,9 @@ from shared.storage.account import NotFound
 from shared.storage.organizations import Organization
 from shared.storage.tables import Entity, Operation, literal
 
+BEYOND = "~"
+"""Begins the row keys of what is kept beside a table's records (`shared.storage.keys`) and sorts after all of them."""
+
 
 async def get(organization: Organization, table: str, id: str) -> Entity | None:
     """Return a record by its id, with its ``etag``, or None."""
@@ -53,7 +56,7 @@ def query(
     select: Sequence[str] = (),
 ) -> AsyncIterator[list[Entity]]:
     """Yield a table's records in pages, by id; `filter` is in the Table service's language."""
-    own = f"PartitionKey eq {literal(table)}"
+    own = f"PartitionKey eq {literal(table)} and RowKey lt {literal(BEYOND)}"
     return organization.tables.query(organization.records, f"{own} and ({filter})" if filter else own, select)
 
 

@@ -5,6 +5,8 @@ Sources: the Table service REST reference, and the limits that Azurite does not 
 entity, 100 operations a transaction), enforced here.
 """
 
+import asyncio
+import logging
 import re
 import uuid
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -14,10 +16,15 @@ from urllib.parse import quote
 
 import orjson
 
+from shared.storage import undo
 from shared.storage.account import (
     API_VERSION,
     Account,
+    Conflict,
+    NotFound,
+    PreconditionFailed,
     StorageError,
+    Unavailable,
     authorization,
     call,
     error_for,
@@ -32,12 +39,17 @@ MAX_ENTITY_BYTES = 1024 * 1024
 MAX_PROPERTIES = 252
 MAX_TRANSACTION_BYTES = 4 * 1024 * 1024 - 64 * 1024
 
+_AT_ONCE = 32
+
 _INT32 = range(-(2**31), 2**31)
 _VERBS = {"insert": "POST", "put": "PUT", "merge": "MERGE", "delete": "DELETE"}
 _PLAIN = re.compile(r"[A-Za-z0-9_.~-]*").fullmatch
 _PART_STATUS = re.compile(rb"HTTP/1\.1 (\d{3})")
+_PART_ETAG = re.compile(rb"\r\nETag: ([^\r\n]+)", re.IGNORECASE)
 _ERROR_CODE = re.compile(rb'"code"\s*:\s*"([^"]*)"')
 _ERROR_MESSAGE = re.compile(rb'"value"\s*:\s*"(?:(\d+):)?([^"]*)')
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +112,12 @@ class Tables:
 
     async def apply(self, table: str, operation: Operation) -> str:
         """Carry out one change and return the new etag ("" after a delete)."""
+        noted = undo.log()
+        if noted is None:
+            return await self._apply(table, operation)
+        return (await self._note(noted, table, [operation]))[0]
+
+    async def _apply(self, table: str, operation: Operation) -> str:
         entity = operation.entity
         body = None if operation.kind == "delete" else _encode(entity)
         headers = {"If-Match": operation.etag} if operation.etag is not None else {}
@@ -117,9 +135,17 @@ class Tables:
 
         Raises the first failure as its own error (`Conflict`, `PreconditionFailed`, `NotFound`) with its index.
         """
+        noted = undo.log()
+        if noted is None:
+            await self._transact(table, operations)
+        else:
+            await self._note(noted, table, operations)
+
+    async def _transact(self, table: str, operations: Sequence[Operation]) -> bytes:
+        """Carry out changes and return the answer, b"" where there was only one."""
         if len(operations) == 1:
-            await self.apply(table, operations[0])
-            return
+            await self._apply(table, operations[0])
+            return b""
         if not 0 < len(operations) <= MAX_OPERATIONS:
             raise ValueError(f"a transaction has 1 to {MAX_OPERATIONS} operations, not {len(operations)}")
         boundary = f"batch_{uuid.uuid4()}"
@@ -130,6 +156,38 @@ class Tables:
         for found in _PART_STATUS.finditer(answer):
             if not found[1].startswith(b"2"):
                 raise _error(int(found[1]), answer[found.end() :])
+        return answer
+
+    async def _note(self, noted: undo.Log, table: str, operations: Sequence[Operation]) -> list[str]:
+        """Carry out changes, note how to take them back, and return the new etags."""
+        found = await self._present(table, operations)
+        try:
+            if len(operations) == 1:
+                etags: Sequence[str | None] = [await self._apply(table, operations[0])]
+            else:
+                etags = _etags(await self._transact(table, operations))
+        except BaseException as error:
+            if not isinstance(error, StorageError) or isinstance(error, Unavailable):
+                # No answer came: it may have been done all the same.
+                for operation, before in zip(operations, found, strict=True):
+                    _note_change(noted, self, table, operation, before, None)
+            raise
+        for operation, before, etag in zip(operations, found, etags, strict=True):
+            _note_change(noted, self, table, operation, before, etag)
+        return [etag or "" for etag in etags]
+
+    async def _present(self, table: str, operations: Sequence[Operation]) -> list[Entity | None]:
+        """Return the entities as they are before a change; those that it inserts are not there."""
+        found: list[Entity | None] = []
+
+        async def one(operation: Operation) -> Entity | None:
+            if operation.kind == "insert":
+                return None
+            return await self.get(table, operation.entity["PartitionKey"], operation.entity["RowKey"])
+
+        for start in range(0, len(operations), _AT_ONCE):
+            found += await asyncio.gather(*map(one, operations[start : start + _AT_ONCE]))
+        return found
 
     def _transaction(self, table: str, operations: Sequence[Operation], boundary: str) -> bytes:
         base = f"{self.account.table_url}/{table}"
@@ -159,6 +217,85 @@ class Tables:
             sent.update(headers)
         async with call(verb, url + query, sent, body) as response:
             return response.status, response.headers, await response.read()
+
+
+@dataclass(frozen=True, slots=True)
+class _Change:
+    """What a scope has done to an entity, named by table and keys. `before` is what it found, None for nothing; `left`
+    is what it left, two possibilities where no answer came; `etag` is that of what it left, "" after a delete, None
+    where no answer came."""
+
+    tables: Tables
+    key: tuple[str, str, str]
+    before: Entity | None
+    left: tuple[Entity | None, ...]
+    etag: str | None
+
+    async def __call__(self) -> None:
+        """Put the entity back as it was found, unless somebody else has changed it since."""
+        etag = self.etag
+        try:
+            if etag is None:
+                found = await self.tables.get(*self.key)
+                if not self.is_left(found):
+                    raise PreconditionFailed(412, "UpdateConditionNotSatisfied")
+                if _same(found, self.before):
+                    return
+                etag = "" if found is None else found["etag"]
+            await self._put_back(etag)
+        except (PreconditionFailed, Conflict, NotFound):
+            _log.warning("%s/%s/%s was changed by somebody else and is not rolled back", *self.key)
+
+    async def _put_back(self, etag: str) -> None:
+        table, partition, row = self.key
+        if self.before is not None:
+            operation = Operation("put", self.before, etag) if etag else Operation("insert", self.before)
+        elif etag:
+            operation = Operation("delete", {"PartitionKey": partition, "RowKey": row}, etag)
+        else:
+            return
+        await self.tables.apply(table, operation)
+
+    def is_left(self, found: Entity | None) -> bool:
+        """Return whether what is found is what this change has left."""
+        if self.etag is None:
+            return any(_same(found, left) for left in self.left)
+        return (found["etag"] if found is not None else "") == self.etag
+
+
+def _note_change(
+    noted: undo.Log, tables: Tables, table: str, operation: Operation, before: Entity | None, etag: str | None
+) -> None:
+    key = (table, operation.entity["PartitionKey"], operation.entity["RowKey"])
+    after = _outcome(operation, before)
+    first, earlier = before, noted.steps.get(key)
+    if isinstance(earlier, _Change):
+        # Two changes are taken back as one, to what the first found.
+        if earlier.is_left(before):
+            first = earlier.before
+        else:
+            _log.warning("%s/%s/%s was changed by somebody else and is rolled back to that", *key)
+    noted.note(key, _Change(tables, key, first, (after,) if etag is not None else (before, after), etag))
+
+
+def _outcome(operation: Operation, before: Entity | None) -> Entity | None:
+    """Return an entity as a change leaves it."""
+    if operation.kind == "delete":
+        return None
+    kept = before or {} if operation.kind == "merge" else {}
+    return {**kept, **{name: value for name, value in operation.entity.items() if value is not None}}
+
+
+def _same(one: Entity | None, other: Entity | None) -> bool:
+    if one is None or other is None:
+        return one is other
+    return {**one, "etag": ""} == {**other, "etag": ""}
+
+
+def _etags(answer: bytes) -> list[str]:
+    """Return the etag of each part of a transaction's answer, "" after a delete."""
+    found = [_PART_ETAG.search(part) for part in _PART_STATUS.split(answer)[2::2]]
+    return [match[1].decode() if match else "" for match in found]
 
 
 class EntityWriter:

@@ -8,10 +8,16 @@ from shared.services import attaching, composing
 from shared.services.errors import Missing
 from shared.services.parties import demand_sender
 from shared.services.rights import demand_write
+from shared.services.tracking import next_token
 from shared.storage import emails
+from shared.webapi import bulk
+from shared.webapi.bulk_delete import bulk_delete
 from shared.webapi.context import Context
-from shared.webapi.errors import bad_payload
-from shared.webapi.values import parse_guid
+from shared.webapi.errors import Failure, bad_payload
+from shared.webapi.operations import demand_parameters
+from shared.webapi.schema import Table
+from shared.webapi.tables import TABLES
+from shared.webapi.values import parse_guid, to_stored
 
 type Answer = dict[str, Any] | None
 """The response's properties, or None for 204."""
@@ -30,13 +36,15 @@ async def who_am_i(context: Context) -> Answer:
 async def send_email(context: Context, id: str, sent: Mapping[str, Any]) -> Answer:
     """SendEmail: ``IssueSend`` true sends; false only marks as sent what went out by other means.
 
-    Source: Microsoft's SendEmail action reference. ``TrackingToken`` is accepted and not needed: replies are found by
-    their headers.
+    Source: Microsoft's SendEmail action reference. ``TrackingToken`` is kept in the email's ``trackingtoken``.
+    Dataverse also appends it to the subject, to know replies by; here replies are found by their headers, and the
+    recipient reads the subject that the sender wrote.
     """
-    _demand_parameters(sent, {"IssueSend", "TrackingToken"}, "SendEmail")
+    demand_parameters(sent, "SendEmail")
     issue = sent.get("IssueSend")
     if not isinstance(issue, bool):
         raise bad_payload("SendEmail needs the parameter 'IssueSend': true to send, false to only mark as sent.")
+    kept = _tracking_token(sent.get("TrackingToken"))
     organization, caller = context.organization, context.caller
     partition = await emails.read_partition(organization, id)
     if partition is None:
@@ -48,13 +56,36 @@ async def send_email(context: Context, id: str, sent: Mapping[str, Any]) -> Answ
     if issue:
         from shared.services.sending import send_email as send
 
-        await send(organization, id, caller)
+        await send(organization, id, caller, columns=kept)
     else:
-        await composing.change_email(organization, caller, id, {"statuscode": SENT}, now=context.now)
+        await composing.change_email(organization, caller, id, {"statuscode": SENT, **kept}, now=context.now)
     return {
         "@odata.context": f"{context.base}/$metadata#Microsoft.Dynamics.CRM.SendEmailResponse",
         "Subject": partition.email.get("subject") or "",
     }
+
+
+def _tracking_token(value: object) -> dict[str, Any]:
+    """Return the column that a tracking token is kept in, {} where none is given."""
+    email = TABLES["email"]
+    token = to_stored(email, email.by_name["trackingtoken"], value)
+    return {} if token is None else {"trackingtoken": token}
+
+
+async def get_tracking_token_email(context: Context, sent: Mapping[str, Any]) -> Answer:
+    """GetTrackingTokenEmail: a token for an email that is to be sent, always a new one. ``Subject`` does not matter."""
+    demand_parameters(sent, "GetTrackingTokenEmail")
+    if not isinstance(sent.get("Subject"), str | None):
+        raise bad_payload("The parameter 'Subject' of 'GetTrackingTokenEmail' must be a text.")
+    return {
+        "@odata.context": f"{context.base}/$metadata#Microsoft.Dynamics.CRM.GetTrackingTokenEmailResponse",
+        "TrackingToken": await next_token(context.organization, context.caller.user),
+    }
+
+
+def unqualified(name: str) -> Failure:
+    """Return the failure of a bound action that is called without its namespace."""
+    return bad_payload(f"Request message has unresolved parameters: call the action Microsoft.Dynamics.CRM.{name}.")
 
 
 async def follow_email_attachment(context: Context, sent: Mapping[str, Any]) -> Answer:
@@ -68,7 +99,7 @@ async def unfollow_email_attachment(context: Context, sent: Mapping[str, Any]) -
 
 
 async def _follow(context: Context, sent: Mapping[str, Any], action: str, *, followed: bool) -> Answer:
-    _demand_parameters(sent, {"ActivityMimeAttachmentId"}, action)
+    demand_parameters(sent, action)
     value = sent.get("ActivityMimeAttachmentId")
     attachment = parse_guid(value) if isinstance(value, str) else None
     if attachment is None:
@@ -79,17 +110,13 @@ async def _follow(context: Context, sent: Mapping[str, Any], action: str, *, fol
     return None
 
 
-def _demand_parameters(sent: Mapping[str, Any], known: set[str], action: str) -> None:
-    for name in sent:
-        if name not in known and "@" not in name:
-            raise bad_payload(f"The parameter '{name}' in the request payload is not a valid parameter of '{action}'.")
-
-
 FUNCTIONS: Mapping[str, Callable[[Context], Awaitable[Answer]]] = {"WhoAmI": who_am_i}
 """Unbound functions without parameters, called with GET, with or without parentheses."""
 
 UNBOUND: Mapping[str, Callable[[Context, Mapping[str, Any]], Awaitable[Answer]]] = {
+    "BulkDelete": bulk_delete,
     "FollowEmailAttachment": follow_email_attachment,
+    "GetTrackingTokenEmail": get_tracking_token_email,
     "UnfollowEmailAttachment": unfollow_email_attachment,
 }
 """Actions of the service."""
@@ -98,3 +125,10 @@ BOUND: Mapping[tuple[str, str], Callable[[Context, str, Mapping[str, Any]], Awai
     ("email", "SendEmail"): send_email,
 }
 """Actions of a row, by table and name; called with their full name, ``Microsoft.Dynamics.CRM.SendEmail``."""
+
+ON_SETS: Mapping[str, Callable[[Context, Table, Mapping[str, Any]], Awaitable[Answer]]] = {
+    "CreateMultiple": bulk.create_multiple,
+    "UpdateMultiple": bulk.update_multiple,
+    "UpsertMultiple": bulk.upsert_multiple,
+}
+"""Actions of any set, called with their full name."""

@@ -69,11 +69,11 @@ async def authenticate(request: Request, organization: Organization | None) -> t
     tenant = organization.tenant if organization is not None else None
     token = _bearer(request.header("authorization"))
     if token is None:
-        raise _unauthorized(configured)
+        raise _unauthorized(configured, request.header("authorization"))
     try:
         identity = await verify(token, configured, tenant)
     except (jwt.PyJWTError, RecursionError):
-        raise _unauthorized(configured) from None
+        raise _unauthorized(configured, token) from None
     except _KeysUnavailable:
         raise Failure(
             503, "0x80044151", "Sign-in cannot be checked at the moment.", {"Retry-After": str(_RETRY_AFTER)}
@@ -153,9 +153,16 @@ def _bearer(authorization: str) -> str | None:
     return token
 
 
-def _unauthorized(configured: Settings) -> Failure:
+def _unauthorized(configured: Settings, sent: str) -> Failure:
+    """Return 401 with where to sign in and for what, as Dataverse writes it (addresses unquoted): Excel and Power BI
+    look for ``authorization_uri``. `sent` is what the caller showed; who showed nothing made no error (RFC 6750, 3.1).
+    """
     # The same for an organization that does not exist: the tenant is not told either.
-    challenge = f'Bearer authorization_uri="{configured.authority_url}/common/oauth2/authorize", error="invalid_token"'
+    challenge = f"Bearer authorization_uri={configured.authority_url}/common/oauth2/authorize"
+    if configured.web_api_audience:
+        challenge += f", resource_id={configured.web_api_audience[0]}"
+    if sent:
+        challenge += ', error="invalid_token"'
     return Failure(401, "", "", {"WWW-Authenticate": challenge})
 
 

@@ -24,6 +24,7 @@ class Preferences:
     representation: bool = False
     page_size: int | None = None
     annotations: tuple[str, ...] = ()
+    continue_on_error: bool = False
 
     def annotates(self, name: str) -> bool:
         """Whether an annotation was asked for; patterns may end in ``*``."""
@@ -66,7 +67,7 @@ class Context:
 
 def parse_preferences(header: str) -> Preferences:
     """Return what a ``Prefer`` header asks for; what is not known is ignored (RFC 7240)."""
-    representation, page_size, annotations = False, None, ()
+    representation, page_size, annotations, continue_on_error = False, None, (), False
     for item in re.findall(r'[^,"]*(?:"[^"]*"[^,"]*)*', header):
         name, _, value = item.strip().partition("=")
         value = value.strip().strip('"')
@@ -78,7 +79,9 @@ def parse_preferences(header: str) -> Preferences:
             page_size = min(int(value[:9]), MAX_PAGE)
         elif name == "odata.include-annotations":
             annotations = tuple(part.strip() for part in value.split(",") if part.strip())
-    return Preferences(representation, page_size, annotations)
+        elif name in ("odata.continue-on-error", "continue-on-error"):
+            continue_on_error = value.lower() != "false"
+    return Preferences(representation, page_size, annotations, continue_on_error)
 
 
 def parse_condition(request: Request, name: str) -> str:

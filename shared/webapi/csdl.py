@@ -1,17 +1,18 @@
-"""``$metadata``: the service's entity data model as CSDL (OData CSDL XML 4.0), made from the tables.
+"""``$metadata``: the service's entity data model as CSDL (OData CSDL XML 4.0), made from the tables and operations.
 
-Namespace and alias are Dataverse's (Microsoft's "Web API types and operations").
+Namespace and alias are Dataverse's (Microsoft's "Web API types and operations"). Option sets are integers there too.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Mapping
 from functools import cache
-from xml.sax.saxutils import quoteattr
 
-from shared.webapi.schema import Column, Table, Type
-from shared.webapi.tables import TABLES
+from shared.webapi.operations import OPEN_TYPES, OPERATIONS, ROWS, SET, Operation
+from shared.webapi.schema import TEXTS, Column, Key, Table, Type
+from shared.webapi.tables import TABLES, collection_of, navigation_of
 
 NAMESPACE = "Microsoft.Dynamics.CRM"
 _ALIAS = "mscrm"
+_CORE = "Org.OData.Core.V1"
 _EDM = {
     Type.STRING: "Edm.String",
     Type.MEMO: "Edm.String",
@@ -27,23 +28,14 @@ _EDM = {
     Type.OWNER: "Edm.Guid",
     Type.GUID: "Edm.Guid",
 }
-_OPERATIONS = """\
-<ComplexType Name="WhoAmIResponse"><Property Name="BusinessUnitId" Type="Edm.Guid" Nullable="false"/>\
-<Property Name="UserId" Type="Edm.Guid" Nullable="false"/>\
-<Property Name="OrganizationId" Type="Edm.Guid" Nullable="false"/></ComplexType>\
-<ComplexType Name="SendEmailResponse"><Property Name="Subject" Type="Edm.String"/></ComplexType>\
-<Function Name="WhoAmI"><ReturnType Type="mscrm.WhoAmIResponse" Nullable="false"/></Function>\
-<Action Name="SendEmail" IsBound="true"><Parameter Name="entity" Type="mscrm.email" Nullable="false"/>\
-<Parameter Name="IssueSend" Type="Edm.Boolean" Nullable="false"/><Parameter Name="TrackingToken" Type="Edm.String"/>\
-<ReturnType Type="mscrm.SendEmailResponse" Nullable="false"/></Action>\
-<Action Name="FollowEmailAttachment"><Parameter Name="ActivityMimeAttachmentId" Type="Edm.String" Nullable="false"/>\
-</Action>\
-<Action Name="UnfollowEmailAttachment"><Parameter Name="ActivityMimeAttachmentId" Type="Edm.String" Nullable="false"/>\
-</Action>"""
-_IMPORTS = """\
-<FunctionImport Name="WhoAmI" Function="mscrm.WhoAmI"/>\
-<ActionImport Name="FollowEmailAttachment" Action="mscrm.FollowEmailAttachment"/>\
-<ActionImport Name="UnfollowEmailAttachment" Action="mscrm.UnfollowEmailAttachment"/>"""
+_HEAD = (
+    '<?xml version="1.0" encoding="utf-8"?>'
+    '<edmx:Edmx Version="4.0" xmlns:edmx="http://docs.oasis-open.org/odata/ns/edmx">'
+    f'<edmx:Reference Uri="https://oasis-tcs.github.io/odata-vocabularies/vocabularies/{_CORE}.xml">'
+    f'<edmx:Include Namespace="{_CORE}"/></edmx:Reference><edmx:DataServices>'
+    f'<Schema Namespace="{NAMESPACE}" Alias="{_ALIAS}" xmlns="http://docs.oasis-open.org/odata/ns/edm">'
+)
+_TAIL = "</Schema></edmx:DataServices></edmx:Edmx>"
 
 
 @cache
@@ -51,38 +43,99 @@ def csdl() -> bytes:
     """Return the model as an XML document."""
     types = "".join(part for table in TABLES.values() for part in _entity_type(table))
     sets = "".join(part for table in TABLES.values() for part in _entity_set(table))
-    return (
-        '<?xml version="1.0" encoding="utf-8"?>'
-        '<edmx:Edmx Version="4.0" xmlns:edmx="http://docs.oasis-open.org/odata/ns/edmx"><edmx:DataServices>'
-        f'<Schema Namespace="{NAMESPACE}" Alias="{_ALIAS}" xmlns="http://docs.oasis-open.org/odata/ns/edm">'
-        f'{types}{_OPERATIONS}<EntityContainer Name="System">{sets}{_IMPORTS}</EntityContainer>'
-        "</Schema></edmx:DataServices></edmx:Edmx>"
-    ).encode()
+    types += "".join(
+        f'<ComplexType Name="{name}" OpenType="true">{_typed("Property", properties)}</ComplexType>'
+        for name, properties in OPEN_TYPES.items()
+    )
+    operations = "".join(part for operation in OPERATIONS.values() for part in _operation(operation))
+    imports = "".join(_import(operation) for operation in OPERATIONS.values() if not operation.bound)
+    container = f'<EntityContainer Name="System">{sets}{imports}</EntityContainer>'
+    return f"{_HEAD}{types}{operations}{container}{_TAIL}".encode()
 
 
 def _entity_type(table: Table) -> Iterator[str]:
-    yield f"<EntityType Name={quoteattr(table.logical)}><Key><PropertyRef Name={quoteattr(table.id)}/></Key>"
+    yield f'<EntityType Name="{table.logical}"><Key><PropertyRef Name="{table.id}"/></Key>'
     yield from (_property(table, column) for column in table.columns)
     for name, (column, target) in table.by_navigation.items():
         constraint = f'<ReferentialConstraint Property="{column.wire}" ReferencedProperty="{TABLES[target].id}"/>'
-        yield f'<NavigationProperty Name="{name}" Type="{_ALIAS}.{target}">{constraint}</NavigationProperty>'
+        facets = f"{_nullable(not _is_always_there(table, column))}{_partner(collection_of(table, name))}"
+        yield f'<NavigationProperty Name="{name}" Type="{_ALIAS}.{target}"{facets}>{constraint}</NavigationProperty>'
     for name, collection in table.collections.items():
-        yield f'<NavigationProperty Name="{name}" Type="Collection({_ALIAS}.{collection.table})"/>'
+        partner = _partner(navigation_of(table, name))
+        yield f'<NavigationProperty Name="{name}" Type="Collection({_ALIAS}.{collection.table})"{partner}/>'
+    if table.keys:
+        keys = "".join(_alternate_key(table, key) for key in table.keys)
+        yield f'<Annotation Term="{_CORE}.AlternateKeys"><Collection>{keys}</Collection></Annotation>'
     yield "</EntityType>"
 
 
 def _property(table: Table, column: Column) -> str:
-    bounds = f' MaxLength="{column.length}"' if column.type is Type.STRING else ""
-    bounds += ' Nullable="false"' if column.name == table.id else ""
-    return f'<Property Name="{column.wire}" Type="{_EDM[column.type]}"{bounds}/>'
+    facets = f' MaxLength="{column.length}"' if column.type in TEXTS else ""
+    facets += _nullable(not _is_always_there(table, column))
+    return f'<Property Name="{column.wire}" Type="{_EDM[column.type]}"{facets}/>'
+
+
+def _is_always_there(table: Table, column: Column) -> bool:
+    """Whether every row has a value, whoever wrote it: the key, and what reads as its default where none is stored."""
+    return column.name == table.id or (column.required and column.default is not None)
+
+
+def _partner(name: str) -> str:
+    return f' Partner="{name}"' if name else ""
+
+
+def _nullable(nullable: bool) -> str:
+    return "" if nullable else ' Nullable="false"'
+
+
+def _alternate_key(table: Table, key: Key) -> str:
+    references = "".join(
+        f'<Record Type="{_CORE}.PropertyRef"><PropertyValue Property="Name" PropertyPath="{wire}"/>'
+        f'<PropertyValue Property="Alias" String="{wire}"/></Record>'
+        for wire in (table.by_name[name].wire for name in key.columns)
+    )
+    return (
+        f'<Record Type="{_CORE}.AlternateKey"><PropertyValue Property="Key"><Collection>{references}</Collection>'
+        "</PropertyValue></Record>"
+    )
 
 
 def _entity_set(table: Table) -> Iterator[str]:
     yield f'<EntitySet Name="{table.set}" EntityType="{_ALIAS}.{table.logical}">'
-    targets: Iterable[tuple[str, str]] = [
-        *((name, target) for name, (_, target) in table.by_navigation.items()),
-        *((name, collection.table) for name, collection in table.collections.items()),
-    ]
-    for name, target in targets:
+    targets = {name: target for name, (_, target) in table.by_navigation.items()}
+    targets |= {name: collection.table for name, collection in table.collections.items()}
+    for name, target in targets.items():
         yield f'<NavigationPropertyBinding Path="{name}" Target="{TABLES[target].set}"/>'
     yield "</EntitySet>"
+
+
+def _operation(operation: Operation) -> Iterator[str]:
+    """Yield an operation's response type and the operation, once for every set where it is called on sets."""
+    returned = ""
+    if operation.returns:
+        response = f"{operation.name}Response"
+        yield f'<ComplexType Name="{response}">{_typed("Property", operation.returns)}</ComplexType>'
+        returned = f'<ReturnType Type="{_ALIAS}.{response}" Nullable="false"/>'
+    if operation.bound == SET:
+        written = [table.logical for table in TABLES.values() if table.creatable]
+        bindings = [{"entityset": f"Collection({_ALIAS}.{name})"} for name in written]
+    else:
+        bindings = [{"entity": f"{_ALIAS}.{operation.bound}"}] if operation.bound else [{}]
+    for binding in bindings:
+        rows = next(iter(binding.values()), "")
+        given = {name: rows if kind == ROWS else kind for name, kind in operation.parameters.items()}
+        bound = ' IsBound="true"' if binding else ""
+        parameters = _typed("Parameter", {**binding, **given})
+        yield f'<{operation.kind} Name="{operation.name}"{bound}>{parameters}{returned}</{operation.kind}>'
+
+
+def _typed(element: str, types: Mapping[str, str]) -> str:
+    return "".join(
+        f'<{element} Name="{name}" Type="{kind.removesuffix("?")}"{_nullable(kind.endswith("?"))}/>'
+        for name, kind in types.items()
+    )
+
+
+def _import(operation: Operation) -> str:
+    kind = operation.kind
+    return f'<{kind}Import Name="{operation.name}" {kind}="{_ALIAS}.{operation.name}"/>'

@@ -58,6 +58,11 @@ def does_not_exist(table: str, id: str) -> Failure:
     return Failure(404, "0x80040217", f"{table} With Id = {id} Does Not Exist")
 
 
+def no_such_key(table: str) -> Failure:
+    """An alternate key whose values no record has (RecordNotFoundByEntityKey)."""
+    return Failure(404, "0x80060891", f"A record with the specified key values does not exist in {table} entity")
+
+
 def already_exists() -> Failure:
     """A record that is there already (DuplicateRecord)."""
     return Failure(412, "0x80040237", "A record with matching key values already exists.")
@@ -91,14 +96,20 @@ def denied(message: str) -> Failure:
     return Failure(403, "0x80040220", message)
 
 
-def method_not_allowed(method: str, what: str) -> Failure:
-    """A method that the resource does not have."""
-    return Failure(405, "0x80060888", f"{method} is not supported on {what}.")
+def method_not_allowed(method: str, what: str, allowed: str = "") -> Failure:
+    """A method that the resource does not have; `allowed` are those that it has (RFC 9110 demands the header)."""
+    hint = f" Use {allowed}." if allowed else ""
+    return Failure(405, "0x80060888", f"{method} is not supported on {what}.{hint}", {"Allow": allowed})
 
 
 def unavailable() -> Failure:
     """Storage does not answer; the same request may succeed soon."""
     return Failure(503, "0x80044151", "The service is busy. Please try again shortly.", {"Retry-After": "5"})
+
+
+def too_many_requests(code: str, message: str, retry_after: int) -> Failure:
+    """A budget is used up (Microsoft's "Service protection API limits"); `retry_after` is whole seconds."""
+    return Failure(429, code, message, {"Retry-After": str(retry_after)})
 
 
 def unexpected() -> Failure:

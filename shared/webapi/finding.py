@@ -15,7 +15,7 @@ from shared.storage import emails, lists
 from shared.storage.tables import Entity
 from shared.webapi import sources
 from shared.webapi.context import MAX_ROWS, Context
-from shared.webapi.filters import Condition, Filter
+from shared.webapi.filters import Condition, Filter, attach
 from shared.webapi.query import MAX_PAGE, Order, Query, demand_place, implied_order, is_after, make_token, sort_rows
 from shared.webapi.schema import Column, Table
 from shared.webapi.tables import TABLES
@@ -189,16 +189,16 @@ async def _kept(context: Context, query: Query, entities: Sequence[Entity]) -> l
 
 
 async def _attach(context: Context, query: Query, row: Row) -> None:
-    """Put the rows that the filter looks at beside its own under the names of their navigation properties."""
+    """Read the rows that the filter looks at beside its own."""
     table = query.table
     for name in query.filter.relations:
         if name in table.collections:
             inner = Query(TABLES[table.collections[name].table])
             page = await find(context, related(inner, table, name, row[table.id]), MAX_ROWS)
-            row[name] = page.rows
+            attach(row, name, page.rows)
         else:
             column, target = table.by_navigation[name]
-            row[name] = await pointed(context, column, target, row)
+            attach(row, name, await pointed(context, column, target, row))
 
 
 async def pointed(context: Context, column: Column, target: str, row: Row) -> Row | None:

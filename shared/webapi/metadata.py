@@ -1,18 +1,21 @@
 """What the service says about itself: the service document, ``$metadata``, and definitions of tables."""
 
-from collections.abc import Mapping
-from typing import Any
+import re
+from collections.abc import Mapping, Sequence
 
 from shared.webapi import definitions
 from shared.webapi.csdl import NAMESPACE, csdl
+from shared.webapi.definitions import Definition
 from shared.webapi.errors import Failure
 from shared.webapi.http import JSON, Response, json_body
-from shared.webapi.schema import Table
 from shared.webapi.tables import TABLES
 
 _ONE_TO_MANY = f"{NAMESPACE}.OneToManyRelationshipMetadata"
-_EMPTY_SETS = frozenset({"sdkmessagefilters"})
-"""Sets that clients ask for when they start, and find nothing in that would change what they do."""
+_MANY_TO_MANY = f"{NAMESPACE}.ManyToManyRelationshipMetadata"
+_WITH_KEY = re.compile(r"(\w+)\((.+)\)")
+
+type Found = Definition | Sequence[Definition] | None
+"""What a path names: a definition, a list of them, or None for nothing."""
 
 
 def answer(base: str, name: str, key: str | None, rest: tuple[str, ...], options: Mapping[str, str]) -> Response | None:
@@ -22,57 +25,66 @@ def answer(base: str, name: str, key: str | None, rest: tuple[str, ...], options
         sets = [{"name": table.set, "kind": "EntitySet", "url": table.set} for table in TABLES.values()]
         return _json({"@odata.context": f"{base}/$metadata", "value": sets})
     if name == "$metadata" and not rest:
+        # XML whatever Accept says: OData's other form of it, CSDL JSON, is not what clients of Dataverse read.
         return Response(200, {"Content-Type": "application/xml"}, csdl())
-    if name in _EMPTY_SETS and not rest:
+    if name == "sdkmessagefilters" and not rest:
+        by_name = {option: value.replace("sdkmessageid/name", "name") for option, value in options.items()}
+        return _list(base, name, definitions.messages(), by_name)
+    if name == "GlobalOptionSetDefinitions" and key is None and not rest:
+        # Every choice belongs to a column of its own.
         return _list(base, name, [], {})
-    if name == "RelationshipDefinitions" and rest in ((), (_ONE_TO_MANY,)):
-        return _list(base, name, definitions.one_to_many(), options)
+    if name == "RelationshipDefinitions":
+        return _answer(base, name, _relationship(key, rest), options)
     if name != "EntityDefinitions":
         return None
     if key is None:
-        return None if rest else _list(base, name, definitions.tables(), options)
-    return _definition(base, key, rest, options)
-
-
-def _definition(base: str, key: str, rest: tuple[str, ...], options: Mapping[str, str]) -> Response | None:
-    table = definitions.find_table(key)
+        return None if rest else _answer(base, name, definitions.tables(), options)
+    table = definitions.find(definitions.tables(), key)
     if table is None:
         raise Failure(404, "0x80060888", f"Could not find an entity with the key {key[:80]}.")
+    return _answer(base, name, _below(table, rest), options)
+
+
+def _relationship(key: str | None, rest: tuple[str, ...]) -> Found:
+    if key is not None:
+        found = definitions.find(definitions.relationships(), key, "SchemaName")
+        return found if rest in ((), (_ONE_TO_MANY,)) else None
+    if rest == (_MANY_TO_MANY,):
+        return []
+    return definitions.relationships() if rest in ((), (_ONE_TO_MANY,)) else None
+
+
+def _below(table: Definition, rest: tuple[str, ...]) -> Found:
+    """Return what a path below a table's definition names: the table, a list of its parts, one of them, or None."""
     if not rest:
-        (found,) = definitions.arrange([definitions.table_definition(table)], _without_filter(options))
-        return _json({"@odata.context": f"{base}/$metadata#EntityDefinitions/$entity", **found})
-    items = _parts(table, rest)
-    if items is None:
-        return None
-    if isinstance(items, dict):
-        (found,) = definitions.arrange([items], _without_filter(options))
-        return _json({"@odata.context": f"{base}/$metadata#EntityDefinitions", **found})
-    return _list(base, "EntityDefinitions", items, options)
-
-
-def _parts(table: Table, rest: tuple[str, ...]) -> list[dict[str, Any]] | dict[str, Any] | None:
-    """Return what a path below a table's definition names: a list, one attribute, or None."""
+        return table
     part, *more = rest
-    if part == "Attributes" and len(more) <= 1:
-        return definitions.attributes(table, more[0].removeprefix(f"{NAMESPACE}.") if more else "")
-    if part.startswith("Attributes(LogicalName='") and part.endswith("')"):
-        name = part.removeprefix("Attributes(LogicalName='").removesuffix("')")
-        return next((item for item in definitions.attributes(table) if item["LogicalName"] == name), None)
-    if more:
+    keyed = _WITH_KEY.fullmatch(part)
+    name, key = (keyed[1], keyed[2]) if keyed else (part, None)
+    if name not in definitions.PARTS:
         return None
-    if part == "ManyToOneRelationships":
-        return definitions.many_to_one(table)
-    if part == "OneToManyRelationships":
-        return definitions.one_to_many(table)
-    return [] if part in ("Keys", "ManyToManyRelationships") else None
+    items: Sequence[Definition] = definitions.parts(table["LogicalName"], name)
+    if name == "Attributes" and more and more[0].startswith(f"{NAMESPACE}."):
+        items = definitions.of_kind(items, more.pop(0).removeprefix(f"{NAMESPACE}."))
+    found: Found = items if key is None else definitions.find(items, key)
+    if more == ["OptionSet"] and isinstance(found, dict):
+        return found.get("OptionSet")
+    return None if more else found
 
 
-def _list(base: str, name: str, items: list[dict[str, Any]], options: Mapping[str, str]) -> Response:
-    return _json({"@odata.context": f"{base}/$metadata#{name}", "value": definitions.arrange(items, options)})
+def _answer(base: str, name: str, found: Found, options: Mapping[str, str]) -> Response | None:
+    if found is None:
+        return None
+    if not isinstance(found, dict):
+        return _list(base, name, found, options)
+    context = f"{base}/$metadata#{name}/$entity"
+    return _json({"@odata.context": context, **definitions.arrange_one(found, options)})
 
 
-def _without_filter(options: Mapping[str, str]) -> dict[str, str]:
-    return {name: value for name, value in options.items() if name != "$filter"}
+def _list(base: str, name: str, items: Sequence[Definition], options: Mapping[str, str]) -> Response:
+    arranged = definitions.arrange(items, options)
+    counted = {"@odata.count": len(arranged)} if options.get("$count") == "true" else {}
+    return _json({"@odata.context": f"{base}/$metadata#{name}", **counted, "value": arranged})
 
 
 def _json(value: object) -> Response:

@@ -6,17 +6,18 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import unquote
 
 from shared.services.attaching import Attachment
 from shared.services.parties import Party
-from shared.webapi.errors import bad_payload, bad_query, invalid, unknown_property
+from shared.storage.organizations import Organization
+from shared.webapi.errors import bad_payload, invalid, unknown_property
+from shared.webapi.keys import RowKey, demand_id, parse_key
 from shared.webapi.schema import LOOKUPS, Column, Table
 from shared.webapi.tables import SETS, TABLES
-from shared.webapi.values import Stored, parse_guid, to_stored
+from shared.webapi.values import Stored, to_stored
 
-_REFERENCE = re.compile(
-    r"(?:https?://[^?#\s]*?/api/data/v9\.\d+/|/api/data/v9\.\d+/)?/?(\w+)\(([^()]*)\)", re.IGNORECASE
-)
+_REFERENCE = re.compile(r"(?:[^?#\s()]*?/api/data/v9\.\d+/)?/?(\w+)\((.*)\)", re.IGNORECASE | re.DOTALL)
 
 _MADE_TOGETHER = frozenset({("email", "activityparty"), ("email", "activitymimeattachment")})
 
@@ -85,6 +86,28 @@ def _demand_needed(payload: Payload, table: Table) -> None:
             raise invalid(f"The column '{column.name}' of '{table.logical}' is required: give it a value.")
 
 
+async def resolve_references(organization: Organization, table: Table, sent: Mapping[str, Any]) -> dict[str, Any]:
+    """Return `sent` with every reference by alternate key replaced by one by id, those of nested rows included.
+
+    Raises `Failure` 400 where a reference is none, 404 where no row has the values of the key.
+    """
+    resolved = dict(sent)
+    for name, value in sent.items():
+        navigation, _, annotation = name.partition("@")
+        if annotation == "odata.bind" and navigation in table.by_navigation and isinstance(value, str) and "=" in value:
+            target = TABLES[table.by_navigation[navigation][1]]
+            found = await demand_id(organization, target, parse_reference(value, target.logical, name))
+            resolved[name] = f"/{target.set}({found})"
+        elif name in table.collections and isinstance(value, list):
+            inner = TABLES[table.collections[name].table]
+            if (table.logical, inner.logical) in _MADE_TOGETHER:
+                resolved[name] = [
+                    await resolve_references(organization, inner, item) if isinstance(item, dict) else item
+                    for item in value
+                ]
+    return resolved
+
+
 def _column(payload: Payload, table: Table, name: str, value: Any, *, creating: bool) -> None:
     column = table.by_wire.get(name)
     if column is None:
@@ -139,7 +162,7 @@ def _bind(payload: Payload, table: Table, navigation: str, value: Any, *, creati
     if value is None:
         _point(payload, table, column, None)
         return
-    _point(payload, table, column, (target, parse_reference(value, target, f"{navigation}@odata.bind")))
+    _point(payload, table, column, (target, parse_reference(value, target, f"{navigation}@odata.bind").id))
 
 
 def _point(payload: Payload, table: Table, column: Column, pointed: tuple[str, str] | None) -> None:
@@ -152,9 +175,10 @@ def _point(payload: Payload, table: Table, column: Column, pointed: tuple[str, s
         payload.pointed.append(pointed)
 
 
-def parse_reference(value: Any, target: str, where: str) -> str:
-    """Return the id in a reference to a row of `target`: ``contacts(id)``, ``/contacts(id)`` or an absolute URL."""
-    match = _REFERENCE.fullmatch(value.strip()) if isinstance(value, str) else None
+def parse_reference(value: Any, target: str, where: str) -> RowKey:
+    """Return what a reference to a row of `target` names: ``contacts(id)``, ``/contacts(id)`` or an absolute URL, of
+    any host and organization, with an id or an alternate key. `where` tells the caller which reference is meant."""
+    match = _REFERENCE.fullmatch(unquote(value.strip())) if isinstance(value, str) else None
     if match is None:
         raise bad_payload(f"The value of '{where}' is not a reference such as /{TABLES[target].set}(<id>).")
     known = SETS.get(match[1])
@@ -162,10 +186,7 @@ def parse_reference(value: Any, target: str, where: str) -> str:
     if known is None or target not in (known.logical, known.view_of):
         reason = f"'{match[1]}' holds {known.logical} rows" if known else f"there is no entity set '{match[1]}'"
         raise bad_payload(f"The value of '{where}' must name a row of '{TABLES[target].set}': {reason}.")
-    found = parse_guid(match[2].strip().strip("'"))
-    if found is None:
-        raise bad_query(f"'{match[2][:80]}' in '{where}' is not a guid.")
-    return found
+    return parse_key(TABLES[target], match[2])
 
 
 def _collection(payload: Payload, table: Table, name: str, value: Any) -> None:

@@ -35,8 +35,14 @@ async def read_set(context: Context, table: Table, options: Mapping[str, str]) -
 
 async def count_set(context: Context, table: Table, options: Mapping[str, str]) -> int:
     """Return how many rows of a set a filter keeps."""
-    kept = {name: value for name, value in options.items() if name not in ("$top", "$orderby")}
-    return await finding.count(context, parse_query(kept, table, _asker(context)))
+    return await finding.count(context, parse_query(_counted(options), table, _asker(context)))
+
+
+async def count_collection(context: Context, table: Table, id: str, name: str, options: Mapping[str, str]) -> int:
+    """Return how many rows of a row's collection a filter keeps; raise `Failure` 404 where there is no such row."""
+    await read_row(context, table, id)
+    query = parse_query(_counted(options), TABLES[table.collections[name].table], _asker(context))
+    return await finding.count(context, finding.related(query, table, name, id))
 
 
 async def read_row(context: Context, table: Table, id: str) -> Row:
@@ -197,6 +203,11 @@ async def _expand(context: Context, answer: dict[str, Any], table: Table, name: 
     column, target = table.by_navigation[name]
     found = await finding.pointed(context, column, target, row)
     answer[name] = None if found is None else (await _render_all(context, query, [found], single=False))[0]
+
+
+def _counted(options: Mapping[str, str]) -> dict[str, str]:
+    """Return the options that decide how many rows there are."""
+    return {name: value for name, value in options.items() if name not in ("$top", "$orderby")}
 
 
 def _asker(context: Context) -> Asker:

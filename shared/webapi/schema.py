@@ -166,7 +166,7 @@ class Table:
 
     def writer(self, column: Column) -> Literal["service", "administrator", "owner"]:
         """Return who sets a column."""
-        if not column.writable:
+        if not column.writable or (column.name == self.id and not self.creatable):
             return "service"
         return "administrator" if self.writers == "administrator" else "owner"
 

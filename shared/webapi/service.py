@@ -1,104 +1,113 @@
-"""The Web API: one request in, one response out. Verifies the caller, finds what the path means, answers."""
+"""The Web API: one request in, one response out. Verifies the caller, counts the request, and makes every failure an
+answer; what a request is about is decided in `shared.webapi.resources`."""
 
 import logging
 import re
+import time
 import uuid
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Awaitable
+from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Any
 
+from shared.services.caller import Caller
 from shared.services.errors import Missing, Refused
 from shared.services.people import welcome
 from shared.services.rights import Denied
 from shared.storage.account import PreconditionFailed, StorageError, Unavailable
 from shared.storage.organizations import Organization, find_organization
-from shared.webapi import actions, metadata, reading, writing
+from shared.webapi import batch, cors
 from shared.webapi.auth import authenticate
-from shared.webapi.context import Context, parse_condition, parse_preferences, version_in
+from shared.webapi.budget import budgets
+from shared.webapi.context import Context, parse_condition, parse_preferences
 from shared.webapi.errors import (
     Failure,
-    already_exists,
-    bad_payload,
     bad_query,
     denied,
-    does_not_exist,
     error_response,
     invalid,
-    method_not_allowed,
     stale,
     unavailable,
     unexpected,
     unknown_segment,
 )
-from shared.webapi.http import JSON, Address, Request, Response, json_body, parse_address
-from shared.webapi.payloads import parse_json
-from shared.webapi.query import parse_options
-from shared.webapi.schema import Table
-from shared.webapi.tables import SETS
-from shared.webapi.values import parse_guid
+from shared.webapi.http import Address, Request, Response, parse_address
+from shared.webapi.multipart import parse_batch, render_batch
+from shared.webapi.paths import Path
+from shared.webapi.resources import BATCH, demand_method, demand_size, respond
 
-_NAMESPACE = "Microsoft.Dynamics.CRM."
 _VERSION = re.compile(r"v9\.\d{1,2}")
-_SEGMENT = re.compile(r"([$\w.]+)(?:\((.*)\))?", re.DOTALL)
-_MAX_BODY = 1024 * 1024
-_ROOM = 8 * 1024 * 1024
-"""Bytes beside the base64 of the largest attachment: a body with images written into it, and the rest of the JSON."""
-_WITH_FILES = frozenset({"emails", "activitymimeattachments"})
 
 _log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class _Path:
-    """A path's segments and what stands in the parentheses of the first."""
-
-    first: str
-    key: str | None
-    rest: tuple[str, ...]
-
-
 async def handle(request: Request, now: datetime | None = None) -> Response:
     """Answer a request; every failure becomes an answer in Dataverse's shape, and tells nothing of our insides."""
-    address = parse_address(request)
     service_request = str(uuid.uuid4())
-    try:
-        if address is None or not _VERSION.fullmatch(address.version):
-            raise unknown_segment(address.version if address else "")
-        response = await _answer(request, address, now or datetime.now(UTC))
-    except Failure as failure:
-        response = error_response(failure)
-    except Refused as refusal:
-        response = error_response(invalid(str(refusal)))
-    except Denied as denial:
-        response = error_response(denied(str(denial)))
-    except Missing as missing:
-        response = error_response(Failure(404, "0x80040217", str(missing)))
-    except PreconditionFailed:
-        response = error_response(stale())
-    except Unavailable as error:
-        _log.warning("storage is unavailable to the Web API (%s), request %s", error.code, service_request)
-        response = error_response(unavailable())
-    except StorageError as error:
-        if error.code == "EntityTooLarge":
-            response = error_response(invalid("The record is too large: shorten its texts."))
-        else:
-            _log.exception("storage refused a call of the Web API, request %s", service_request)
-            response = error_response(unexpected())
-    except Exception:  # noqa: BLE001 - a caller gets an answer in Dataverse's shape whatever happens
-        _log.exception("the Web API failed, request %s", service_request)
-        response = error_response(unexpected())
     common = {"OData-Version": "4.0", "Cache-Control": "no-cache", "x-ms-service-request-id": service_request}
+    if request.method == "HEAD":
+        # Answered as GET; the server in front sends the headers and leaves the body out.
+        request = replace(request, method="GET")
+    response = await _guarded(_answer(request, now or datetime.now(UTC), service_request, common), service_request)
     return Response(response.status, {**common, **response.headers}, response.body)
 
 
-async def _answer(request: Request, address: Address, now: datetime) -> Response:
+async def _guarded(work: Awaitable[Response], service_request: str) -> Response:
+    """Return what `work` returns, and the answer that its failure stands for."""
+    try:
+        return await work
+    except Failure as failure:
+        return error_response(failure)
+    except Refused as refusal:
+        return error_response(invalid(str(refusal)))
+    except Denied as denial:
+        return error_response(denied(str(denial)))
+    except Missing as missing:
+        return error_response(Failure(404, "0x80040217", str(missing)))
+    except PreconditionFailed:
+        return error_response(stale())
+    except Unavailable as error:
+        _log.warning("storage is unavailable to the Web API (%s), request %s", error.code, service_request)
+        return error_response(unavailable())
+    except StorageError as error:
+        if error.code == "EntityTooLarge":
+            return error_response(invalid("The record is too large: shorten its texts."))
+        _log.exception("storage refused a call of the Web API, request %s", service_request)
+        return error_response(unexpected())
+    except Exception:  # noqa: BLE001 - a caller gets an answer in Dataverse's shape whatever happens
+        _log.exception("the Web API failed, request %s", service_request)
+        return error_response(unexpected())
+
+
+async def _answer(request: Request, now: datetime, service_request: str, common: dict[str, str]) -> Response:
+    """Answer a request; what its answer says however it ends is added to `common`."""
+    address = _demand_address(request)
     organization = await find_organization(address.organization)
+    origins = organization.settings[cors.SETTING] if organization is not None else ()
+    if request.method == "OPTIONS":
+        return cors.preflight(request, origins)
+    common |= cors.answer_headers(request, origins)
     caller, identity = await authenticate(request, organization)
     if organization is None:
         raise unknown_segment(address.organization)
-    await welcome(organization, identity.user, identity.name, identity.address, now)
-    context = Context(
+    user = (organization.id, caller.user)
+    with budgets().spend(user, time.monotonic, common):
+        await welcome(organization, identity.user, identity.name, identity.address, now)
+        if address.path != BATCH:
+            return await respond(_context(request, address, organization, caller, now), request, address)
+
+        async def part(request: Request, address: Address) -> Response:
+            budgets().charge(user, 1, time.monotonic())
+            # Asked for each time: an earlier part may have changed its settings.
+            current = await find_organization(address.organization) or organization
+            return await respond(_context(request, address, current, caller, now), request, address)
+
+        return await _on_batch(
+            request, address, organization, lambda inner, target: _guarded(part(inner, target), service_request)
+        )
+
+
+def _context(request: Request, address: Address, organization: Organization, caller: Caller, now: datetime) -> Context:
+    return Context(
         organization,
         caller,
         now,
@@ -107,221 +116,26 @@ async def _answer(request: Request, address: Address, now: datetime) -> Response
         parse_condition(request, "if-match"),
         parse_condition(request, "if-none-match"),
     )
-    path = _parse_path(address.path)
-    _demand_size(request, path.first, organization)
-    options = parse_options(address.query)
-    if path.first in SETS:
-        return await _on_table(context, request, SETS[path.first], path, options)
-    return await _on_service(context, request, path, options)
 
 
-async def _on_service(context: Context, request: Request, path: _Path, options: Mapping[str, str]) -> Response:
-    """Answer what is about no table: the service document, metadata, functions and unbound actions."""
-    name = path.first.removeprefix(_NAMESPACE)
-    if name in actions.FUNCTIONS and not path.rest and not path.key:
-        _demand_method(request, "GET", name)
-        return _json(200, await actions.FUNCTIONS[name](context))
-    if name in actions.UNBOUND and not path.rest and not path.key:
-        _demand_method(request, "POST", name)
-        return _action_answer(await actions.UNBOUND[name](context, _sent(request)))
-    described = metadata.answer(context.base, path.first, path.key, path.rest, options)
-    if described is None:
-        raise unknown_segment(path.first)
-    _demand_method(request, "GET", path.first)
-    return described
+async def _on_batch(request: Request, address: Address, organization: Organization, one: batch.Respond) -> Response:
+    """Answer ``$batch``: 200 whatever became of its parts, an error only where it cannot be read."""
+    demand_method(request, "POST", BATCH)
+    demand_size(request, Path(BATCH, None, ()), organization)
+    goes_on = parse_preferences(request.header("prefer")).continue_on_error
+    items = parse_batch(request.header("content-type"), request.body)
+    answer = render_batch(await batch.execute(items, address, one, continue_on_error=goes_on))
+    if not goes_on:
+        return answer
+    applied = {**answer.headers, "Preference-Applied": "odata.continue-on-error"}
+    return Response(answer.status, applied, answer.body)
 
 
-async def _on_table(
-    context: Context, request: Request, table: Table, path: _Path, options: Mapping[str, str]
-) -> Response:
-    if path.key is None:
-        return await _on_set(context, request, table, path, options)
-    row = _row_id(table, path.key)
-    if not path.rest:
-        return await _on_row(context, request, table, row, options)
-    name, *more = path.rest
-    if name.startswith(_NAMESPACE):
-        action = actions.BOUND.get((table.logical, name.removeprefix(_NAMESPACE).removesuffix("()")))
-        if action is None or more:
-            raise unknown_segment(name)
-        _demand_method(request, "POST", name)
-        return _action_answer(await action(context, row, _sent(request)))
-    if more == ["$ref"]:
-        return await _on_reference(context, request, table, row, name)
-    return await _on_property(context, request, table, row, name, more, options)
-
-
-async def _on_set(
-    context: Context, request: Request, table: Table, path: _Path, options: Mapping[str, str]
-) -> Response:
-    if path.rest == ("$count",):
-        _demand_method(request, "GET", "$count")
-        count = await reading.count_set(context, table, options)
-        return Response(200, {"Content-Type": "text/plain"}, str(count).encode())
-    if path.rest:
-        raise unknown_segment(path.rest[0])
-    if request.method == "GET":
-        return _with_preferences(context, _json(200, await reading.read_set(context, table, options)))
-    _demand_method(request, "POST", table.set)
-    made = await writing.create(context, table, _sent(request))
-    return await _written(context, table, made, options, created=True)
-
-
-async def _on_row(context: Context, request: Request, table: Table, id: str, options: Mapping[str, str]) -> Response:
-    if request.method == "GET":
-        return await _get_row(context, table, id, options)
-    if request.method == "PATCH":
-        return await _upsert(context, request, table, id, options)
-    _demand_method(request, "DELETE", f"{table.set}(key)")
-    await writing.delete(context, table, id)
-    return Response(204)
-
-
-async def _get_row(context: Context, table: Table, id: str, options: Mapping[str, str]) -> Response:
-    row = await reading.read_single(context, table, id, options)
-    tag = row["@odata.etag"]
-    # Never with $expand or annotations: those may have changed while the row has not.
-    unchanged = version_in(context.none_match) == version_in(tag)
-    if unchanged and "$expand" not in options and not context.preferences.annotations:
-        return Response(304, {"ETag": tag})
-    answer = _with_preferences(context, _json(200, row))
-    return Response(answer.status, {**answer.headers, "ETag": tag}, answer.body)
-
-
-async def _upsert(context: Context, request: Request, table: Table, id: str, options: Mapping[str, str]) -> Response:
-    """PATCH changes a row, or makes it with this id unless If-Match says that it must exist."""
-    sent = _sent(request)
-    if not context.match or context.none_match == "*":
-        there = await writing.exists(context, table, id)
-        if there and context.none_match == "*":
-            raise already_exists()
-        if not there and not context.match and table.creatable and table.writers != "nobody":
-            await writing.create(context, table, sent, id)
-            return await _written(context, table, id, options, created=True)
-    elif not await writing.exists(context, table, id):
-        raise does_not_exist(table.logical, id)
-    await writing.update(context, table, id, sent)
-    return await _written(context, table, id, options, created=False)
-
-
-async def _on_reference(context: Context, request: Request, table: Table, id: str, name: str) -> Response:
-    if name not in table.by_navigation:
-        raise unknown_segment(name)
-    if request.method == "DELETE":
-        await writing.update(context, table, id, {f"{name}@odata.bind": None})
-    elif request.method in ("PUT", "POST"):
-        await writing.update(context, table, id, writing.reference_payload(table, name, _sent(request)))
-    else:
-        raise method_not_allowed(request.method, f"{name}/$ref")
-    return Response(204)
-
-
-async def _on_property(
-    context: Context,
-    request: Request,
-    table: Table,
-    id: str,
-    name: str,
-    more: list[str],
-    options: Mapping[str, str],
-) -> Response:
-    if more not in ([], ["$value"]):
-        raise unknown_segment(more[0])
-    if request.method == "GET":
-        found = await reading.read_property(context, table, id, name, options)
-        if found is None:
-            return Response(204)
-        if more:
-            if not isinstance(found.get("value"), str | int | bool):
-                raise unknown_segment("$value")
-            text = str(found["value"]).encode("utf-8", "replace")
-            return Response(200, {"Content-Type": "text/plain; charset=utf-8"}, text)
-        return _with_preferences(context, _json(200, found))
-    if more or name not in table.by_wire:
-        raise unknown_segment(more[0] if more else name)
-    if request.method == "DELETE":
-        await writing.update(context, table, id, {name: None})
-        return Response(204)
-    _demand_method(request, "PUT", name)
-    sent = _sent(request)
-    if "value" not in sent:
-        raise bad_payload('The body must be {"value": ...}.')
-    await writing.update(context, table, id, {name: sent["value"]})
-    return Response(204)
-
-
-async def _written(context: Context, table: Table, id: str, options: Mapping[str, str], *, created: bool) -> Response:
-    url = f"{context.base}/{table.set}({id})"
-    if not context.preferences.representation:
-        return Response(204, {"OData-EntityId": url, "Location": url} if created else {"OData-EntityId": url})
-    chosen = {name: value for name, value in options.items() if name in ("$select", "$expand")}
-    row = await reading.read_single(context, table, id, chosen)
-    answer = _with_preferences(context, _json(201 if created else 200, row))
-    return Response(answer.status, {**answer.headers, "ETag": row["@odata.etag"], "Location": url}, answer.body)
-
-
-def _parse_path(path: str) -> _Path:
-    """Return the segments of a path; a slash inside parentheses or quotes does not part them."""
-    segments, depth, start = [], 0, 0
-    for position, character in enumerate(path):
-        if character in "()":
-            depth += 1 if character == "(" else -1
-        elif character == "/" and depth == 0:
-            segments.append(path[start:position])
-            start = position + 1
-    segments.append(path[start:])
-    if not path:
-        return _Path("", None, ())
-    match = _SEGMENT.fullmatch(segments[0])
-    if match is None:
-        raise unknown_segment(segments[0][:80])
-    return _Path(match[1], match[2], tuple(segments[1:]))
-
-
-def _row_id(table: Table, key: str) -> str:
-    """Return the id in a row's parentheses: a guid, perhaps in braces or quotes, or as ``contactid=guid``."""
-    text = key.strip()
-    name, equals, value = text.partition("=")
-    if equals and name.strip() == table.id:
-        text = value.strip()
-    found = parse_guid(text.strip("'"))
-    if found is None:
-        raise bad_query(f"'{key[:80]}' is not the id of a row of '{table.set}': a guid is needed.")
-    return found
-
-
-def _sent(request: Request) -> dict[str, Any]:
-    kind = request.header("content-type").partition(";")[0].strip().lower()
-    if request.body and kind not in ("", "application/json", "text/json"):
-        raise Failure(415, "0x80060888", f"The Content-Type '{kind[:80]}' is not supported: send application/json.")
-    return parse_json(request.body)
-
-
-def _demand_size(request: Request, segment: str, organization: Organization) -> None:
-    limit = _MAX_BODY
-    if segment in _WITH_FILES:
-        limit = organization.settings["maxuploadfilesize"] * 4 // 3 + _ROOM
-    if len(request.body) > limit:
-        raise Failure(
-            413, "0x80060888", f"The request has {len(request.body):,} bytes; at most {limit:,} are taken here."
-        )
-
-
-def _demand_method(request: Request, method: str, what: str) -> None:
-    if request.method != method:
-        raise method_not_allowed(request.method, what)
-
-
-def _action_answer(answer: dict[str, Any] | None) -> Response:
-    return Response(204) if answer is None else _json(200, answer)
-
-
-def _json(status: int, value: object) -> Response:
-    return Response(status, {"Content-Type": JSON}, json_body(value))
-
-
-def _with_preferences(context: Context, response: Response) -> Response:
-    applied = context.preferences.applied()
-    if not applied:
-        return response
-    return Response(response.status, {**response.headers, "Preference-Applied": applied}, response.body)
+def _demand_address(request: Request) -> Address:
+    try:
+        address = parse_address(request)
+    except ValueError:
+        raise bad_query("The Host header must name a host: links in the answer begin with it.") from None
+    if address is None or not _VERSION.fullmatch(address.version):
+        raise unknown_segment(address.version if address else "")
+    return address

@@ -8,10 +8,10 @@ from typing import Any
 from shared.services import attaching, composing
 from shared.services.rights import demand_administrator, demand_ownership, demand_write
 from shared.services.versions import demand_version
-from shared.storage import records
+from shared.storage import keys, records
 from shared.storage.account import Conflict, NotFound, PreconditionFailed
 from shared.storage.organizations import save_organization
-from shared.webapi import sources
+from shared.webapi import cors, sources
 from shared.webapi.context import Context, version_in
 from shared.webapi.errors import (
     already_exists,
@@ -21,43 +21,135 @@ from shared.webapi.errors import (
     method_not_allowed,
     stale,
 )
-from shared.webapi.payloads import Payload, decode_body, parse_attachment, parse_payload, parse_reference
+from shared.webapi.keys import RowKey, columns_of_keys, contradicts, find_id, missing
+from shared.webapi.payloads import Payload, decode_body, parse_attachment, parse_payload, resolve_references
 from shared.webapi.schema import Table, Type
 from shared.webapi.tables import TABLES
 from shared.webapi.values import format_time
 
 _NAMED_BY_PARTS = frozenset({"contact", "lead", "systemuser"})
 """Tables whose ``fullname`` is made of first and last name."""
+_MAY_BE_EMPTY = frozenset({"blockedattachments", cors.COLUMN})
+"""Columns of the organization that may be null; the other ones are switches and sizes."""
 _ATTEMPTS = 8
 
 
-async def create(context: Context, table: Table, sent: Mapping[str, Any], id: str = "") -> str:
-    """Make a row and return its id; `id` is the one in the path of an upsert. Raises `Failure`."""
-    if not table.creatable or table.writers == "nobody":
-        raise method_not_allowed("POST", table.set)
-    payload = parse_payload(table, sent, creating=True)
-    if id and payload.id not in ("", id):
-        raise bad_payload(f"'{table.id}' in the body is not the id in the path.")
-    payload.id = id or payload.id
-    await _demand_pointed(context, payload)
+async def create(context: Context, table: Table, sent: Mapping[str, Any]) -> str:
+    """Make a row and return its id. Raises `Failure`."""
+    demand_creatable(table)
+    payload = await prepare(context, table, sent, RowKey(), creating=True)
     try:
-        if table.kept == "email":
-            return await _create_email(context, table, payload)
-        if table.logical == "activitymimeattachment":
-            return await _create_attachment(context, payload)
-        return await _create_record(context, table, payload)
+        return await make(context, table, payload)
     except Conflict:
         raise already_exists() from None
 
 
 async def update(context: Context, table: Table, id: str, sent: Mapping[str, Any]) -> None:
     """Change a row that must exist; raise `Failure`: 404, 412 where If-Match names another version."""
+    demand_changeable(table)
+    await change(context, table, id, await prepare(context, table, sent, RowKey(id), creating=False))
+
+
+async def upsert(context: Context, table: Table, named: RowKey, sent: Mapping[str, Any]) -> tuple[str, bool]:
+    """Change the row that is named, or make it; return its id and whether it was made.
+
+    If-Match says that the row must exist, If-None-Match ``*`` that it must not. Raises `Failure`: 404, 412.
+    """
+    refused = False
+    for _ in range(_ATTEMPTS):
+        found = await find_id(context.organization, table, named)
+        if found is not None and await exists(context, table, found):
+            if context.none_match == "*":
+                raise already_exists()
+            demand_changeable(table)
+            await change(context, table, found, await prepare(context, table, sent, named, creating=False))
+            return found, False
+        if refused:
+            # What was in the way was another row: one with this row's values of some other key.
+            raise already_exists()
+        if context.match or not table.creatable:
+            raise missing(table, named)
+        payload = await prepare(context, table, sent, named, creating=True)
+        try:
+            return await make(context, table, payload), True
+        except Conflict:
+            # Somebody made it in the meantime: the next look finds it.
+            refused = True
+    raise already_exists()
+
+
+async def delete(context: Context, table: Table, id: str) -> None:
+    """Delete a row; raise `Failure`: 404, 412 where If-Match names another version."""
+    organization, caller, expected = context.organization, context.caller, version_in(context.match)
+    if table.writers == "nobody" or table.kept == "organization":
+        raise method_not_allowed("DELETE", table.set, row_methods(table))
+    try:
+        if table.kept == "email":
+            await composing.delete_email(organization, caller, id, expected=expected)
+        elif table.logical == "activitymimeattachment":
+            await attaching.delete_attachment(organization, caller, id, now=context.now, expected=expected)
+        else:
+            await _delete_record(context, table, id, expected)
+    except PreconditionFailed:
+        raise stale() from None
+
+
+async def exists(context: Context, table: Table, id: str) -> bool:
+    """Return whether there is such a row."""
+    return await sources.get(context.organization, table, id) is not None
+
+
+def set_methods(table: Table) -> str:
+    """Return the methods of a table's set, for ``Allow``."""
+    return "GET, POST" if table.creatable else "GET"
+
+
+def row_methods(table: Table) -> str:
+    """Return the methods of a table's rows, for ``Allow``."""
     if table.writers == "nobody":
-        raise method_not_allowed("PATCH", table.set)
-    payload = parse_payload(table, sent, creating=False)
-    if payload.id not in ("", id):
-        raise bad_payload(f"'{table.id}' cannot be changed.")
+        return "GET"
+    return "GET, PATCH" if table.kept == "organization" else "GET, PATCH, DELETE"
+
+
+def demand_creatable(table: Table) -> None:
+    """Raise `Failure` 405 where the Web API makes no rows of a table."""
+    if not table.creatable:
+        raise method_not_allowed("POST", table.set, set_methods(table))
+
+
+def demand_changeable(table: Table) -> None:
+    """Raise `Failure` 405 where the Web API changes no rows of a table."""
+    if table.writers == "nobody":
+        raise method_not_allowed("PATCH", table.set, row_methods(table))
+
+
+async def prepare(context: Context, table: Table, sent: Mapping[str, Any], named: RowKey, *, creating: bool) -> Payload:
+    """Return what is to be written to the row that is named, with its key's values where it is made; raise `Failure`
+    400 or 404 naming what is wrong."""
+    payload = parse_payload(table, await resolve_references(context.organization, table, sent), creating=creating)
+    contradicted = contradicts(named, payload.columns)
+    if contradicted:
+        raise bad_payload(f"'{contradicted}' in the body is not the value of the key that names the row.")
+    if named.id and payload.id not in ("", named.id):
+        raise bad_payload(f"'{table.id}' in the body is not the id that names the row.")
+    if creating:
+        payload.id = named.id or payload.id
+        payload.columns = {**named.columns, **payload.columns}
     await _demand_pointed(context, payload)
+    return payload
+
+
+async def make(context: Context, table: Table, payload: Payload) -> str:
+    """Make a row and return its id; raise `Failure`, and `Conflict` where its id or a key's values are taken."""
+    if table.kept == "email":
+        return await _create_email(context, table, payload)
+    if table.logical == "activitymimeattachment":
+        return await _create_attachment(context, payload)
+    return await _create_record(context, table, payload)
+
+
+async def change(context: Context, table: Table, id: str, payload: Payload) -> None:
+    """Change a row; raise `Failure`: 404, 412 where If-Match names another version or a key's values are taken."""
     expected = version_in(context.match)
     try:
         if table.kept == "email":
@@ -70,36 +162,8 @@ async def update(context: Context, table: Table, id: str, sent: Mapping[str, Any
             await _update_record(context, table, id, payload, expected)
     except PreconditionFailed:
         raise stale() from None
-
-
-async def delete(context: Context, table: Table, id: str) -> None:
-    """Delete a row; raise `Failure`: 404, 412 where If-Match names another version."""
-    organization, caller, expected = context.organization, context.caller, version_in(context.match)
-    if table.writers == "nobody" or table.kept == "organization":
-        raise method_not_allowed("DELETE", table.set)
-    try:
-        if table.kept == "email":
-            await composing.delete_email(organization, caller, id, expected=expected)
-        elif table.logical == "activitymimeattachment":
-            await attaching.delete_attachment(organization, caller, id, now=context.now, expected=expected)
-        else:
-            row = await _writable(context, table, id)
-            demand_version(row, expected)
-            await records.delete(organization, table.logical, id, row["etag"] if expected is not None else "*")
-    except PreconditionFailed:
-        raise stale() from None
-
-
-async def exists(context: Context, table: Table, id: str) -> bool:
-    """Return whether there is such a row."""
-    return await sources.get(context.organization, table, id) is not None
-
-
-def reference_payload(table: Table, navigation: str, sent: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the change that ``PUT set(id)/nav/$ref`` with ``{"@odata.id": ...}`` stands for."""
-    _, target = table.by_navigation[navigation]
-    found = parse_reference(sent.get("@odata.id"), target, "@odata.id")
-    return {f"{navigation}@odata.bind": f"{TABLES[target].set}({found})"}
+    except Conflict:
+        raise already_exists() from None
 
 
 async def _demand_pointed(context: Context, payload: Payload) -> None:
@@ -178,7 +242,8 @@ async def _create_record(context: Context, table: Table, payload: Payload) -> st
         demand_ownership(caller, owner)
         columns |= {"ownerid": owner, "createdby": caller.user, "modifiedby": caller.user}
     made = payload.id or str(uuid.uuid4())
-    await records.insert(context.organization, table.logical, made, {**columns, table.id: made})
+    row = {**columns, table.id: made}
+    await keys.insert(context.organization, table.logical, made, row, columns_of_keys(table))
     return made
 
 
@@ -190,13 +255,26 @@ async def _update_record(context: Context, table: Table, id: str, payload: Paylo
         if "modifiedby" in table.by_name:
             new["modifiedby"] = context.caller.user
         try:
-            await records.put(context.organization, table.logical, id, new, old["etag"])
+            await keys.put(context.organization, table.logical, id, new, old, columns_of_keys(table))
         except PreconditionFailed:
             if expected is not None:
                 raise
         except NotFound:
             continue
         else:
+            return
+    raise PreconditionFailed(412, "UpdateConditionNotSatisfied")
+
+
+async def _delete_record(context: Context, table: Table, id: str, expected: int | None) -> None:
+    for _ in range(_ATTEMPTS):
+        row = await _writable(context, table, id)
+        demand_version(row, expected)
+        try:
+            gone = await keys.delete(context.organization, table.logical, id, row, columns_of_keys(table))
+        except PreconditionFailed:
+            continue
+        if gone:
             return
     raise PreconditionFailed(412, "UpdateConditionNotSatisfied")
 
@@ -222,7 +300,8 @@ def _consistent(table: Table, changes: Mapping[str, Any], old: Mapping[str, Any]
     status = next((column for column in table.columns if column.type is Type.STATUS), None)
     if status is not None and {"statecode", "statuscode"} & new.keys():
         if new.get("statuscode") is None:
-            new["statuscode"] = next(value for value, state in status.states.items() if state == new["statecode"])
+            wanted = new.get("statecode", old.get("statecode") or 0)
+            new["statuscode"] = next(value for value, state in status.states.items() if state == wanted)
         state = status.states[new["statuscode"]]
         if "statecode" in changes and changes["statecode"] != state and "statuscode" in changes:
             wrong = f"{new['statuscode']} is not a valid statuscode for statecode {changes['statecode']}"
@@ -237,7 +316,9 @@ async def _update_organization(context: Context, id: str, payload: Payload) -> N
         raise does_not_exist("organization", id)
     demand_administrator(context.caller, "the organization")
     for name, value in payload.columns.items():
-        if value is None and name != "blockedattachments":
+        if value is None and name not in _MAY_BE_EMPTY:
             raise invalid(f"The column '{name}' of 'organization' cannot be null.")
-    changed = {name: "" if value is None else value for name, value in payload.columns.items()}
+    changed: dict[str, Any] = {name: "" if value is None else value for name, value in payload.columns.items()}
+    if cors.COLUMN in changed:
+        changed[cors.SETTING] = cors.parse_origins(changed.pop(cors.COLUMN))
     await save_organization(dataclasses.replace(organization, settings={**organization.settings, **changed}))

@@ -5,7 +5,7 @@ import re
 import uuid
 from urllib.parse import urlsplit
 
-from tests.e2e.conftest import eventually
+from tests.running_service import eventually
 
 PNG = base64.b64encode(b"\x89PNG\r\n\x1a\n" + b"\x00" * 40).decode()
 BODY = """<!DOCTYPE html>

@@ -14,7 +14,8 @@ from shared.services.parties import Party
 from shared.storage import blobs, emails, records
 from shared.storage.account import Conflict, Unavailable, host_account
 from shared.storage.organizations import Organization
-from tests.faults.breaker import CALLER, NOW, Breaker
+from tests.breaking import Breaker
+from tests.faults.conftest import CALLER, NOW
 
 FILE = Attachment("a.txt", "text/plain", b"content")
 

@@ -12,7 +12,7 @@ from shared.storage import emails, lists
 from shared.storage.account import NotFound, PreconditionFailed, StorageError
 from shared.storage.organizations import Organization
 from shared.storage.tables import Entity, Operation
-from tests.faults.breaker import Breaker
+from tests.breaking import Breaker
 
 OWNERS = ("00000000-0000-4000-8000-00000000000a", "00000000-0000-4000-8000-00000000000b")
 CUSTOMER = "00000000-0000-4000-8000-00000000000c"

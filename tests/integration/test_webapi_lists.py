@@ -228,6 +228,8 @@ async def test_mail_is_expanded_from_the_record_it_is_about(seller: Client) -> N
     assert ids(listed.rows[0]["Contact_Emails"]) == [made[1]]
     paged = await pages(seller, f"contacts({contact})/Contact_Emails?$select=subject", 2)
     assert sorted(row["subject"] for row in paged) == ["No. 0", "No. 1", "No. 2"]
+    assert (await seller.get(f"contacts({contact})/Contact_Emails/$count")).body == b"3"
+    assert (await seller.get(f"contacts({contact})/Contact_Emails/$count?$filter=subject eq 'no. 1'")).body == b"1"
 
 
 async def test_mail_is_found_by_who_takes_part_in_it(seller: Client) -> None:

@@ -68,6 +68,19 @@ async def test_an_email_is_made_with_its_parties_and_attachments_in_one_request(
     assert base64.b64decode(single["body"]) == b"content"
 
 
+async def test_a_row_is_made_in_a_collection_of_another(seller: Client) -> None:
+    email = await draft(seller)
+    file = {"filename": "a.txt", "mimetype": "text/plain", "body": FILE}
+    answer = await seller.post(f"emails({email})/email_activity_mime_attachment", file)
+    assert answer.headers["OData-EntityId"].startswith(f"{seller.base}/activitymimeattachments(")
+    row = (await seller.get(f"activitymimeattachments({answer.id})")).json
+    assert (row["_objectid_value"], row["filename"]) == (email, "a.txt")
+    party = await seller.post(f"emails({email})/email_activity_parties", {"participationtypemask": 2})
+    assert party.status == 405
+    nobody = await seller.post(f"emails({uuid.UUID(int=9)})/email_activity_mime_attachment", file)
+    assert nobody.status == 404
+
+
 async def test_the_address_at_the_time_of_writing_stays_with_the_party(seller: Client) -> None:
     email = await draft(seller)
     (contact,) = (await seller.get("contacts")).rows

@@ -606,8 +606,8 @@ def test_time_is_linear_in_hostile_input(piece: str) -> None:
         return time.process_time() - start
 
     # Ten times the input may take ten times as long, and with the noise of a busy machine thirty; quadratic would be a
-    # hundred.
-    assert seconds(300_000) < 30 * max(seconds(30_000), 0.02)
+    # hundred, at every try.
+    assert any(seconds(300_000) < 30 * max(seconds(30_000), 0.02) for _ in range(3))
 
 
 @pytest.mark.parametrize(

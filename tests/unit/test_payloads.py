@@ -11,6 +11,7 @@ from shared.webapi.context import Preferences, parse_preferences, version_in
 from shared.webapi.errors import Failure
 from shared.webapi.http import Request, parse_address
 from shared.webapi.payloads import decode_body, parse_json, parse_payload, parse_reference
+from shared.webapi.schema import LOOKUPS, Type
 from shared.webapi.tables import TABLES
 
 EMAIL, CONTACT = TABLES["email"], TABLES["contact"]
@@ -71,7 +72,7 @@ def test_no_body_does_more_than_be_an_object_or_be_refused(body: bytes) -> None:
     ],
 )
 def test_a_reference_is_read_in_every_spelling(reference: str) -> None:
-    assert parse_reference(reference, "contact", "x@odata.bind") == ID
+    assert parse_reference(reference, "contact", "x@odata.bind").id == ID
 
 
 @pytest.mark.parametrize("reference", ["", f"contacts({ID})/x", f"contacts({ID}", f"https://x.example/contacts({ID})"])
@@ -172,3 +173,108 @@ def test_the_root_is_the_root_with_or_without_a_slash(path: str) -> None:
 @pytest.mark.parametrize("path", ["/", "/o/x", "/contoso/api/datax/v9.2", "/api/data/v9.2/contacts"])
 def test_other_paths_are_not_the_web_api(path: str) -> None:
     assert parse_address(Request("GET", f"http://site.example{path}")) is None
+
+
+WRONG = {
+    Type.STRING: 5,
+    Type.MEMO: ["x"],
+    Type.ENTITY_NAME: True,
+    Type.INTEGER: "5",
+    Type.BOOLEAN: 1,
+    Type.DATETIME: "tomorrow",
+    Type.PICKLIST: "0",
+    Type.STATE: 99,
+    Type.STATUS: False,
+    Type.GUID: "not-a-guid",
+}
+SETTABLE = [
+    (table, column)
+    for table in TABLES.values()
+    for column in table.columns
+    if column.writable and column.name != table.id and column.type not in LOOKUPS
+]
+KEPT = [(table, column) for table in TABLES.values() for column in table.columns if not column.writable]
+ONCE = [(table, column) for table in TABLES.values() for column in table.columns if column.once]
+
+
+def named(places: list[Any]) -> list[str]:
+    return [f"{table.logical}.{column.name}" for table, column in places]
+
+
+@pytest.mark.parametrize(("table", "column"), SETTABLE, ids=named(SETTABLE))
+def test_every_column_refuses_another_type_and_names_itself(table: Any, column: Any) -> None:
+    with pytest.raises(Failure) as raised:
+        parse_payload(table, {column.wire: WRONG[column.type]}, creating=False)
+    assert raised.value.status == 400
+    assert column.name in raised.value.message
+
+
+@pytest.mark.parametrize(("table", "column"), KEPT, ids=named(KEPT))
+def test_every_column_of_the_service_is_ignored_on_create_and_refused_on_update(table: Any, column: Any) -> None:
+    if column.name == table.id:
+        return
+    given = {needed.name: SAMPLE[needed.type] for needed in table.needed}
+    assert column.name not in parse_payload(table, {**given, column.wire: 5}, creating=True).columns
+    with pytest.raises(Failure) as raised:
+        parse_payload(table, {column.wire: 5}, creating=False)
+    assert (raised.value.status, raised.value.code) == (400, "0x80040203")
+    assert column.name in raised.value.message
+
+
+SAMPLE = {
+    Type.STRING: "x",
+    Type.MEMO: "x",
+    Type.ENTITY_NAME: "contact",
+    Type.INTEGER: 1033,
+    Type.PICKLIST: 1,
+    Type.DATETIME: "2026-11-24T08:00:00Z",
+}
+
+
+@pytest.mark.parametrize(("table", "column"), ONCE, ids=named(ONCE))
+def test_what_is_set_on_create_only_is_refused_on_update(table: Any, column: Any) -> None:
+    sent = {f"{next(iter(column.navigations))}@odata.bind": f"/emails({ID})"} if column.navigations else {}
+    with pytest.raises(Failure, match="set on create only"):
+        parse_payload(table, sent or {column.name: None}, creating=False)
+
+
+@pytest.mark.parametrize("table", [table for table in TABLES.values() if table.needed], ids=lambda table: table.logical)
+def test_a_row_without_what_it_needs_is_refused_and_the_column_named(table: Any) -> None:
+    given = {column.name: SAMPLE[column.type] for column in table.needed}
+    parse_payload(table, given, creating=True)
+    for missing in given:
+        with pytest.raises(Failure, match=f"'{missing}'"):
+            parse_payload(table, {name: value for name, value in given.items() if name != missing}, creating=True)
+        parse_payload(table, {}, creating=False)
+
+
+def test_accounts_contacts_leads_and_emails_need_nothing() -> None:
+    assert not any(TABLES[name].needed for name in ("account", "contact", "lead", "email", "queue", "systemuser"))
+    assert {column.name for column in TABLES["template"].needed} == {
+        "title", "subject", "templatetypecode", "languagecode",
+    }  # fmt: skip
+
+
+def test_an_unknown_column_is_refused_in_every_table() -> None:
+    for table in TABLES.values():
+        with pytest.raises(Failure, match="'nosuch'"):
+            parse_payload(table, {"nosuch": 1}, creating=True)
+
+
+def test_an_email_may_be_named_as_the_activity_that_it_is() -> None:
+    attachment = TABLES["activitymimeattachment"]
+    sent = {"objectid_activitypointer@odata.bind": f"/activitypointers({ID})"}
+    assert parse_payload(attachment, sent, creating=True).columns["objectid"] == ID
+
+
+def test_rows_of_a_collection_are_not_made_with_their_parent_unless_they_belong_to_it() -> None:
+    with pytest.raises(Failure, match="Account_Emails"):
+        parse_payload(TABLES["account"], {"Account_Emails": [{"subject": "x"}]}, creating=True)
+
+
+def test_a_lookup_of_the_service_is_not_cleared_by_its_navigation_property() -> None:
+    assert parse_payload(EMAIL, {"createdby_email": None}, creating=True).columns == {}
+    with pytest.raises(Failure, match="createdby_email"):
+        parse_payload(EMAIL, {"createdby_email": None}, creating=False)
+    with pytest.raises(Failure, match="activityid_activitypointer"):
+        parse_payload(EMAIL, {"activityid_activitypointer": None}, creating=False)

@@ -27,8 +27,14 @@ ORGANIZATION = Table(
             label="Allow Unresolved Address Email Send",
             about="Whether mail may go to addresses without a record, unfollowed. Dataverse begins with No.",
         ),
-        integer("maxuploadfilesize", high=_LARGEST, label="Max Upload File Size", about="Bytes of an attachment."),
+        integer("maxuploadfilesize", _LARGEST, high=_LARGEST, label="Max Upload File Size", about="Bytes of a file."),
         memo("blockedattachments", 20_000, label="Block Attachments", about="File extensions, parted by semicolons."),
+        memo(
+            "ee_allowedorigins",
+            10_000,
+            label="Allowed Origins",
+            about="Origins of pages and add-ins that may call the Web API (CORS), one a line.",
+        ),
         *all_fixed(
             flag("isrelationshipinsightsenabled", False, label="Enable Relationship Insights", about=_NOT_HERE),
             flag("isautodatacaptureenabled", False, label="Enable Auto Capture", about=_NOT_HERE),

@@ -1,4 +1,4 @@
-"""The whole service as `make run` starts it, once for all end-to-end tests of a process."""
+"""The whole service as `make run` starts it, and the people and programs that use it from outside."""
 
 import base64
 import contextlib
@@ -10,13 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-import pytest
 
 from local.directory import WEB_API_AUDIENCE, find_person
 from local.processes import spawn, stop
-from tests.conftest import free_ports
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[1]
 CONTRACT = ROOT / "tests" / "contract" / "graph-v1.0-slice.json"
 
 
@@ -162,11 +160,9 @@ def eventually[T](ask: Callable[[], T], done: Callable[[T], object], seconds: fl
     return answer
 
 
-@pytest.fixture(scope="session")
-def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-    """Run the whole service until the last test of this process is over."""
-    directory = tmp_path_factory.mktemp("service")
-    first = free_ports(5)
+@contextlib.contextmanager
+def running_service(directory: Path, first: int) -> Iterator[Service]:
+    """Run the whole service on the five ports from `first` on, with its data and its log in `directory`."""
     environment = {name: value for name, value in os.environ.items() if name not in _NOT_INHERITED} | {
         "PORT": str(first),
         "MICROSOFT365_PORT": str(first + 1),

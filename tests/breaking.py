@@ -1,0 +1,77 @@
+"""A Table service that fails when a test says so."""
+
+import uuid
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+import pytest
+from aiohttp import ClientSession, web
+from yarl import URL
+
+from shared.storage.account import account_of, host_account
+from shared.storage.organizations import Organization
+from tests.organizations import an_organization
+
+
+@dataclass
+class Breaker:
+    """Stands before the Table service and breaks its `nth` change: before it happens, or (`after`) its answer only;
+    with `down` every later call as well."""
+
+    nth: int = -1
+    after: bool = False
+    down: bool = False
+    changes: int = 0
+
+    def arm(self, nth: int, *, after: bool, down: bool = False) -> None:
+        self.nth, self.after, self.down, self.changes = nth, after, down, 0
+
+    def breaks(self, *, change: bool) -> bool:
+        """Return whether the next call is broken."""
+        broken = change and self.changes == self.nth
+        self.changes += change
+        return broken or (self.down and 0 <= self.nth < self.changes)
+
+
+@asynccontextmanager
+async def a_breakable_organization(patch: pytest.MonkeyPatch) -> AsyncIterator[tuple[Breaker, Organization]]:
+    """Make an organization whose tables are reached through a breaker."""
+    account, found = host_account(), Breaker()
+    upstream = account.table_url.rsplit("/", 1)[0]
+    async with ClientSession(auto_decompress=False) as session:
+
+        async def forward(request: web.Request) -> web.Response:
+            broken = found.breaks(change=request.method != "GET")
+            if broken and not found.after:
+                return web.Response(status=503)
+            headers = {name: value for name, value in request.headers.items() if name not in ("Host", "Content-Length")}
+            body = await request.read()
+            url = upstream + request.raw_path
+            async with session.request(request.method, URL(url, encoded=True), headers=headers, data=body) as answer:
+                content = await answer.read()
+                if broken:
+                    return web.Response(status=503)
+                kept = {
+                    name: value
+                    for name, value in answer.headers.items()
+                    if name.lower() not in ("content-length", "transfer-encoding", "connection")
+                }
+                return web.Response(status=answer.status, headers=kept, body=content)
+
+        application = web.Application(client_max_size=2**26)
+        application.router.add_route("*", "/{path:.*}", forward)
+        runner = web.AppRunner(application)
+        await runner.setup()
+        site = web.TCPSite(runner, "127.0.0.1", 0)
+        await site.start()
+        port = runner.addresses[0][1]
+        name = "fault" + uuid.uuid4().hex[:10]
+        through = account.connection_string.replace(upstream, f"http://127.0.0.1:{port}")
+        patch.setenv(f"STORAGE_{name.upper()}", through)
+        account_of.cache_clear()
+        async with an_organization(name) as organization:
+            yield found, organization
+            found.arm(-1, after=False)
+        await runner.cleanup()
+        account_of.cache_clear()
