@@ -2,9 +2,9 @@
 
 import azure.functions as func
 
-from functions import delivery, engagement, health, mailbox, recipients, webapi
+from functions import delivery, engagement, health, mailbox, recipients, telling, webapi
 
 app = func.FunctionApp(http_auth_level=func.AuthLevel.ANONYMOUS)
 
-for part in (recipients, health, mailbox, webapi, delivery, engagement):
+for part in (recipients, health, mailbox, webapi, delivery, engagement, telling):
     app.register_functions(part.blueprint)

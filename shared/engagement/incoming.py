@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
+ALERT_HEADER = "x-ee-alert"
+"""Marks the alerts that this service mails to sellers (Graph takes headers of our own with ``x-`` only)."""
 MAX_REFERENCES = 25
 """How many message ids of one message are looked at; a thread's nearest come first."""
 MAX_ID_LENGTH = 998
@@ -62,6 +64,8 @@ def judge(message: Incoming, own: frozenset[str]) -> Judgement:
         return Judgement(Nature.OWN, "a draft")
     if {message.address.casefold(), message.sender.casefold()} & own:
         return Judgement(Nature.OWN, "written by the sender")
+    if _has(message, ALERT_HEADER):
+        return Judgement(Nature.OWN, "an alert of this service")
     if reason := _bounce(message):
         return Judgement(Nature.BOUNCE, reason)
     if reason := _automatic(message):

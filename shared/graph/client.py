@@ -49,6 +49,7 @@ _MODULES = (
             "users.item.messages.messages",
             "users.item.messages.item.message_item",
             "users.item.messages.item.send.send",
+            "users.item.send_mail.send_mail",
             "users.item.messages.item.attachments.attachments",
             "users.item.messages.item.attachments.create_upload_session.create_upload_session",
             "users.item.mail_folders.item.messages.messages",

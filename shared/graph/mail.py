@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
 
+from shared.engagement.incoming import ALERT_HEADER
 from shared.graph.client import Unreachable, ask, graph_client
 from shared.graph.uploading import Progress, Read, no_progress, upload
 
@@ -50,6 +51,15 @@ class Draft:
     importance: str = "normal"
     read_receipt: bool = False
     delivery_receipt: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """A mail of the service to the owner of a mailbox, from themselves."""
+
+    to: Mailbox
+    subject: str
+    html: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +149,30 @@ async def get_message(tenant: str, mailbox: str, id: str) -> MessageState:
 async def send_draft(tenant: str, mailbox: str, id: str) -> None:
     """Send a draft. Where the outcome is unknown (`Unreachable`), only `get_message` can tell."""
     await ask((await _message(tenant, mailbox, id)).send.post())
+
+
+async def send_notice(tenant: str, mailbox: str, notice: Notice) -> None:
+    """Send a notice in one call, without a copy in Sent Items, marked as what nobody wrote and nobody need answer.
+
+    Where the outcome is unknown (`Unreachable`), nothing can tell it.
+    """
+    from msgraph.generated.models.body_type import BodyType
+    from msgraph.generated.models.internet_message_header import InternetMessageHeader
+    from msgraph.generated.models.item_body import ItemBody
+    from msgraph.generated.models.message import Message
+    from msgraph.generated.users.item.send_mail.send_mail_post_request_body import SendMailPostRequestBody
+
+    message = Message(
+        subject=notice.subject,
+        body=ItemBody(content_type=BodyType.Html, content=notice.html),
+        to_recipients=_recipients([notice.to]),
+        internet_message_headers=[
+            InternetMessageHeader(name=ALERT_HEADER, value="1"),
+            InternetMessageHeader(name="X-Auto-Response-Suppress", value="All"),
+        ],
+    )
+    user = (await graph_client(tenant)).users.by_user_id(mailbox)
+    await ask(user.send_mail.post(SendMailPostRequestBody(message=message, save_to_sent_items=False)))
 
 
 async def delete_message(tenant: str, mailbox: str, id: str) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 
 from shared.engagement.timeline import Timeline
 from shared.engagement.times import from_milliseconds, iso_seconds, milliseconds
+from shared.services import telling
 from shared.storage import emails, records
 from shared.storage.account import Conflict, NotFound, PreconditionFailed
 from shared.storage.emails import EmailPartition
@@ -47,7 +48,9 @@ async def settle(
     if state == "raise":
         # A card that is there already stays as it is: its owner may have dismissed it.
         with contextlib.suppress(Conflict):
-            await records.insert(organization, "actioncard", card_id, _card(partition, timeline, card_id, now))
+            card = _card(partition, timeline, card_id, now)
+            await records.insert(organization, "actioncard", card_id, card)
+            await telling.tell(organization, card, now)
     else:
         await records.delete(organization, "actioncard", card_id)
     await _note(organization, email_id, state)

@@ -37,10 +37,14 @@ DEFAULT_SETTINGS: Mapping[str, Any] = {
     "untouched_domains": [],
     "attachment_drive": "",
     "message_size_limit": 35 * 1024 * 1024,
+    "alert_by_mail": False,
+    "alert_webhook": "",
+    "alert_webhook_secret": "",
 }
 """Settings by name. The first ones are columns of Dataverse's ``organization``; sizes are bytes; `allowed_origins`
 are those whose pages may call the Web API; `attachment_drive` is the address of the user whose OneDrive holds followed
-files, empty for the sender's own."""
+files, empty for the sender's own; `alert_by_mail` and `alert_webhook` (an address, empty for none) are where cards are
+told beside the page, `alert_webhook_secret` is what the webhook is signed with."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +54,7 @@ class Organization:
     name: str
     id: str
     tenant: str
-    settings: Mapping[str, Any] = field(default_factory=lambda: DEFAULT_SETTINGS)
+    settings: Mapping[str, Any] = field(default_factory=lambda: DEFAULT_SETTINGS, repr=False)
 
     @property
     def account(self) -> Account:

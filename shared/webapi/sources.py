@@ -6,7 +6,7 @@ from typing import Any
 from shared.storage import emails, records
 from shared.storage.organizations import Organization
 from shared.storage.tables import Entity, literal
-from shared.webapi import cors
+from shared.webapi import cors, telling
 from shared.webapi.filters import Condition
 from shared.webapi.schema import Table
 
@@ -62,7 +62,12 @@ async def get(organization: Organization, table: Table, id: str) -> Entity | Non
 def organization_row(organization: Organization) -> dict[str, Any]:
     """Return the organization as a row; its settings are its columns."""
     return {
-        **{name: value for name, value in organization.settings.items() if isinstance(value, str | int | bool)},
+        **{
+            name: value
+            for name, value in organization.settings.items()
+            if isinstance(value, str | int | bool) and name not in telling.SETTINGS
+        },
+        **telling.columns(organization.settings),
         cors.COLUMN: "\n".join(organization.settings[cors.SETTING]),
         "organizationid": organization.id,
         "name": organization.name,

@@ -11,7 +11,7 @@ from shared.services.versions import demand_version
 from shared.storage import keys, records
 from shared.storage.account import Conflict, NotFound, PreconditionFailed
 from shared.storage.organizations import save_organization
-from shared.webapi import cors, sources
+from shared.webapi import cors, sources, telling
 from shared.webapi.context import Context, version_in
 from shared.webapi.errors import (
     already_exists,
@@ -29,7 +29,7 @@ from shared.webapi.values import format_time
 
 _NAMED_BY_PARTS = frozenset({"contact", "lead", "systemuser"})
 """Tables whose ``fullname`` is made of first and last name."""
-_MAY_BE_EMPTY = frozenset({"blockedattachments", cors.COLUMN})
+_MAY_BE_EMPTY = frozenset({"blockedattachments", cors.COLUMN, telling.WEBHOOK, telling.SECRET})
 """Columns of the organization that may be null; the other ones are switches and sizes."""
 _ATTEMPTS = 8
 
@@ -321,4 +321,5 @@ async def _update_organization(context: Context, id: str, payload: Payload) -> N
     changed: dict[str, Any] = {name: "" if value is None else value for name, value in payload.columns.items()}
     if cors.COLUMN in changed:
         changed[cors.SETTING] = cors.parse_origins(changed.pop(cors.COLUMN))
+    changed |= telling.take_settings(changed, organization.settings)
     await save_organization(dataclasses.replace(organization, settings={**organization.settings, **changed}))

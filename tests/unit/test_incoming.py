@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from shared.engagement.delivery_reports import DeliveryReport, read_delivery_report
 from shared.engagement.incoming import (
+    ALERT_HEADER,
     MAX_REFERENCES,
     Incoming,
     Nature,
@@ -60,6 +61,11 @@ def test_a_copy_in_sent_items_is_the_senders_own():
 
 def test_what_the_sender_wrote_in_the_name_of_a_shared_mailbox_is_their_own():
     assert nature(replace(REPLY, address="sales@contoso.example", sender="seller@contoso.example")) is Nature.OWN
+
+
+def test_an_alert_that_this_service_mailed_is_no_reply_whatever_address_it_shows():
+    assert nature(with_headers(("X-EE-Alert", "1"), address="alias@contoso.example", sender="")) is Nature.OWN
+    assert ALERT_HEADER == "x-ee-alert"
 
 
 def test_a_draft_is_the_senders_own_whoever_it_is_from():

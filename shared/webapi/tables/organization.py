@@ -35,6 +35,24 @@ ORGANIZATION = Table(
             label="Allowed Origins",
             about="Origins of pages and add-ins that may call the Web API (CORS), one a line.",
         ),
+        flag(
+            "ee_alertbymail",
+            False,
+            label="Alert By Mail",
+            about="Whether a card is mailed to its owner too.",
+        ),
+        text(
+            "ee_alertwebhook",
+            2000,
+            label="Alert Webhook",
+            about="The https address that cards are posted to (docs/alerts.md); null for none.",
+        ),
+        text(
+            "ee_alertwebhooksecret",
+            100,
+            label="Alert Webhook Secret",
+            about="What the webhook is signed with: whsec_ and base64. Reads as null; goes with the webhook.",
+        ),
         *all_fixed(
             flag("isrelationshipinsightsenabled", False, label="Enable Relationship Insights", about=_NOT_HERE),
             flag("isautodatacaptureenabled", False, label="Enable Auto Capture", about=_NOT_HERE),
