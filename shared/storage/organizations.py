@@ -8,6 +8,7 @@ from typing import Any
 
 import orjson
 
+from shared.engagement.cards import OFF_BY_DEFAULT
 from shared.storage import undo
 from shared.storage.account import Account, account_of, host_account
 from shared.storage.tables import Entity, Operation, Tables, literal
@@ -36,11 +37,12 @@ DEFAULT_SETTINGS: Mapping[str, Any] = {
     "allowed_origins": [],
     "untouched_domains": [],
     "attachment_drive": "",
+    "card_kinds_off": OFF_BY_DEFAULT,
     "message_size_limit": 35 * 1024 * 1024,
 }
 """Settings by name. The first ones are columns of Dataverse's ``organization``; sizes are bytes; `allowed_origins`
 are those whose pages may call the Web API; `attachment_drive` is the address of the user whose OneDrive holds followed
-files, empty for the sender's own."""
+files, empty for the sender's own; `card_kinds_off` are the kinds of action cards that are not made."""
 
 
 @dataclass(frozen=True, slots=True)
