@@ -64,6 +64,7 @@ def organization_row(organization: Organization) -> dict[str, Any]:
     return {
         **{name: value for name, value in organization.settings.items() if isinstance(value, str | int | bool)},
         cors.COLUMN: "\n".join(organization.settings[cors.SETTING]),
+        "ee_cardkindsoff": ";".join(organization.settings["card_kinds_off"]) or None,
         "organizationid": organization.id,
         "name": organization.name,
     }

@@ -35,6 +35,12 @@ ORGANIZATION = Table(
             label="Allowed Origins",
             about="Origins of pages and add-ins that may call the Web API (CORS), one a line.",
         ),
+        memo(
+            "ee_cardkindsoff",
+            1000,
+            label="Kinds of Cards Off",
+            about="Kinds of cards that are not made, parted by semicolons (actioncard names them).",
+        ),
         *all_fixed(
             flag("isrelationshipinsightsenabled", False, label="Enable Relationship Insights", about=_NOT_HERE),
             flag("isautodatacaptureenabled", False, label="Enable Auto Capture", about=_NOT_HERE),
