@@ -23,9 +23,10 @@ table names. Columns that begin with `ee_` are this service's own; those marked 
 Sales.
 
 **Written by**: *owner* is whoever may change the row (its owner, managers, administrators); *service* is nobody from
-outside: such a column is ignored on create and refused on update. *Once*: on create only. *Required*: cannot be null,
-and must be given on create where there is no default. Times are UTC, to the second; lengths count UTF-16 code units. A
-lookup is read as `_name_value` and set by one of the names in its type, as in `"regardingobjectid_contact@odata.bind"`.
+outside: such a column is ignored on create and refused on update; *user* is the user whose row it is, and
+administrators. *Once*: on create only. *Required*: cannot be null, and must be given on create where there is no
+default. Times are UTC, to the second; lengths count UTF-16 code units. A lookup is read as `_name_value` and set
+by one of the names in its type, as in `"regardingobjectid_contact@odata.bind"`.
 """
 
 

@@ -11,22 +11,23 @@ from shared.storage.tables import Operation
 TARGET = "https://example.com/"
 
 
-async def put_sent_email(organization, sent=None, links=2):
-    """Write a followed mail to Ada and return its id."""
+async def put_sent_email(organization, sent=None, links=2, owner="", subject="Your quote", file=""):
+    """Write a followed mail to Ada, with a followed file where one is named, and return its id."""
     email_id = str(uuid.uuid4())
     sent = sent or datetime.now(UTC) - timedelta(hours=1)
     rows = [
         {
             "RowKey": "email",
             "activityid": email_id,
-            "subject": "Your quote",
+            "subject": subject,
             "statecode": 1,
             "statuscode": 3,
             "isemailfollowed": True,
             "senton": iso_seconds(milliseconds(sent)),
-            "ownerid": str(uuid.uuid4()),
+            "ownerid": owner or str(uuid.uuid4()),
         },
         {"RowKey": "party:000", "participationtypemask": 2, "_name": "Ada Lovelace", "addressused": "ada@example.com"},
+        *([{"RowKey": "attachment:1", "filename": file, "_item": 0}] if file else ()),
         *({"RowKey": f"link:{n:04d}", "item": n, "target": f"{TARGET}{n}", "text": f"Link {n}"} for n in range(links)),
     ]
     await organization.tables.transact(

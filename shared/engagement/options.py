@@ -20,5 +20,8 @@ STATE_OF_STATUS: Mapping[int, int] = {
 STATUS_OF_STATE: Mapping[int, int] = {0: DRAFT, 1: COMPLETED, 2: CANCELED}
 """The status that a state has where only the state is given."""
 
+REPLY = 3
+"""``interactiontype`` of a reply; those of hits are `shared.engagement.hits.Kind`."""
+
 SENDER, TO, CC, BCC = 1, 2, 3, 4
 """``participationtypemask``"""

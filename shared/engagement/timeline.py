@@ -1,6 +1,6 @@
 """The timeline of one email: every hit with its label and what it was merged into, and the counters that follow."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from shared.engagement.counting import Counters, count, merge
@@ -29,8 +29,6 @@ class Timeline:
 
     events: tuple[Event, ...]
     counters: Counters
-    first_open: Event | None
-    """The first open by a person, alert or not."""
 
 
 def tell(email: Email, observations: Sequence[Observation]) -> Timeline:
@@ -38,13 +36,18 @@ def tell(email: Email, observations: Sequence[Observation]) -> Timeline:
     verdicts = judge(email, observations)
     duplicates = merge(observations, verdicts)
     events = tuple(Event(*told) for told in zip(observations, verdicts, duplicates, strict=True))
-    opens = [e for e in events if e.verdict.label is Label.PERSON and e.observation.kind in (Kind.OPEN, Kind.IMAGE)]
-    first = min(opens, key=lambda event: (event.observation.at, event.observation.id), default=None)
-    return Timeline(events, count(observations, verdicts, duplicates), first)
+    return Timeline(events, count(observations, verdicts, duplicates))
 
 
-def alert_at(email: Email, timeline: Timeline) -> int | None:
-    """Return when (milliseconds since the epoch) the first open is worth an alert, None where no person opened.
+def first_by_person(timeline: Timeline, kinds: Collection[Kind]) -> Event | None:
+    """Return a person's first hit of these kinds, alert or not; None where there is none."""
+    events = _by_people(timeline, kinds)
+    return min(events, key=lambda event: (event.observation.at, event.observation.id), default=None)
+
+
+def alert_at(email: Email, timeline: Timeline, kinds: Collection[Kind]) -> int | None:
+    """Return when (milliseconds since the epoch) a person's hit of these kinds is worth an alert, None where there is
+    none.
 
     Evidence that already says so alerts at once; thin evidence waits until scanners have had their time.
     """
@@ -55,12 +58,13 @@ def alert_at(email: Email, timeline: Timeline) -> int | None:
             return opened_at
         return max(opened_at, (opened_at if email.sent_at is None else email.sent_at) + SETTLING_MS)
 
-    times = [
-        worth_it(event)
-        for event in timeline.events
-        if event.verdict.label is Label.PERSON and event.observation.kind in (Kind.OPEN, Kind.IMAGE)
+    return min(map(worth_it, _by_people(timeline, kinds)), default=None)
+
+
+def _by_people(timeline: Timeline, kinds: Collection[Kind]) -> list[Event]:
+    return [
+        event for event in timeline.events if event.verdict.label is Label.PERSON and event.observation.kind in kinds
     ]
-    return min(times, default=None)
 
 
 def within_budget(

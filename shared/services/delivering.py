@@ -21,6 +21,7 @@ from shared.engagement.refusals import BROKEN, MESSAGE_GONE, UNCERTAIN, UNREACHA
 from shared.engagement.times import iso_seconds, milliseconds, parse_iso
 from shared.graph import mail
 from shared.graph.client import GraphError, Rejected, Throttled, Unreachable
+from shared.services import alerting
 from shared.services.claiming import Claim, Clock, Gone, Lost, iso, record, release, renew, step, take
 from shared.services.mailboxes import follow_mailbox
 from shared.services.preparing import prepare, reader
@@ -58,7 +59,7 @@ async def deliver(organization: Organization, email_id: str, now: Clock) -> time
     the claim expires; in doubt or out of reach: 15 seconds, doubling), None when it is done or not ours to do.
     """
     try:
-        claim = await take(organization, email_id, now)
+        claim = await _take(organization, email_id, now)
         return await _attempt(claim) if isinstance(claim, Claim) else claim
     except Unavailable as error:
         _log.warning("delivery of %s of %s waits for storage: %s", email_id, organization.name, error.code)
@@ -70,7 +71,7 @@ async def give_up(organization: Organization, email_id: str, now: Clock) -> time
 
     Returns after which delay to try again while somebody else holds the claim, None when done.
     """
-    claim = await take(organization, email_id, now)
+    claim = await _take(organization, email_id, now)
     if not isinstance(claim, Claim):
         return claim
     try:
@@ -85,6 +86,15 @@ async def give_up(organization: Organization, email_id: str, now: Clock) -> time
     with contextlib.suppress(Lost):
         await _fail(claim, UNCERTAIN if claim.email.get("_intent") else BROKEN)
     return None
+
+
+async def _take(organization: Organization, email_id: str, now: Clock) -> Claim | timedelta | None:
+    """Claim an email; where there is nothing to do for it any more, see to it that its owner was told."""
+    claim = await take(organization, email_id, now)
+    if claim is None:
+        # Whoever ended it as Failed may have died before the card was written.
+        await alerting.settle_failure(organization, email_id, now())
+    return claim
 
 
 async def _attempt(claim: Claim) -> timedelta | None:
@@ -266,6 +276,7 @@ async def _fail(claim: Claim, reason: str) -> None:
         "statecode": 0,
         "statuscode": FAILED,
         "ee_failurereason": reason,
+        alerting.state_column("failed"): "raise",
         "modifiedon": iso_seconds(milliseconds(claim.clock())),
         "_intent": None,
         "_sentbody": None,
@@ -273,6 +284,7 @@ async def _fail(claim: Claim, reason: str) -> None:
     await record("failed", claim, changes)
     _log.warning("email %s of %s was not sent", claim.id, claim.organization.name)
     await _forget_body(claim, body)
+    await step("card", alerting.settle_failure(claim.organization, claim.id, claim.clock()))
 
 
 async def _wait(claim: Claim, error: Throttled | Unreachable) -> timedelta | None:

@@ -1,4 +1,4 @@
-"""The fold: from journal rows to interactions, labels, counters and the first-open alert.
+"""The fold: from journal rows to interactions, labels, counters and the alerts.
 
 Everything is recomputed from all of an email's hits, never incremented: run twice, late, or beside another fold of the
 same rows, it gives the same. The journal rows are deleted last, exactly those that were read.
@@ -17,8 +17,8 @@ import orjson
 from shared.engagement import ranges
 from shared.engagement.hits import Kind
 from shared.engagement.labels import Email, Label, Observation, dump, load, observe
-from shared.engagement.timeline import Event, Timeline, alert_at, tell, within_budget
-from shared.engagement.times import iso_seconds, milliseconds, parse_iso
+from shared.engagement.timeline import Event, Timeline, alert_at, first_by_person, tell, within_budget
+from shared.engagement.times import from_milliseconds, iso_seconds, milliseconds, parse_iso
 from shared.engagement.tokens import derive_key
 from shared.services import alerting
 from shared.services.recording import recorder
@@ -157,15 +157,24 @@ async def _commit(
     rows = _changed_rows(partition, held, timeline, now)
     if beyond:
         rows.extend(_flood_row(partition, flood, beyond, now))
-    card, due = _card(organization, partition.email, facts, timeline, now)
-    changes = _changed_columns(partition.email, {**_columns(timeline), "_card": card})
+    due = {kind: alert_at(facts, timeline, hits) for kind, hits in alerting.HITS.items()}
+    cards = _cards(organization, partition.email, due, now)
+    states = {alerting.state_column(kind): state for kind, state in cards.items()}
+    changes = _changed_columns(partition.email, {**_columns(timeline), **states})
     if rows or changes:
         await emails.commit(organization, partition.email, changes, rows)
-    if card == "held" and due is not None and (partition.email.get("_card") != "held" or not new):
+    # A fold that brings nothing new was woken for these, or is one again that died before it sent the message.
+    waking = [
+        at
+        for kind, at in due.items()
+        if at is not None and cards[kind] == "held" and (alerting.state_column(kind) in changes or not fresh)
+    ]
+    if waking:
         message = {"organization": organization.name, "email": partition.email["PartitionKey"]}
-        await queues.send(queues.FOLD, message, timedelta(seconds=max(1.0, due / 1000 - now.timestamp())))
-    if card in alerting.UNFINISHED:
-        await alerting.settle(organization, partition, timeline, card, now)
+        await queues.send(queues.FOLD, message, timedelta(seconds=max(1.0, min(waking) / 1000 - now.timestamp())))
+    for kind, state in cards.items():
+        if state in alerting.UNFINISHED:
+            await _settle(organization, partition, timeline, kind, state, now)
 
 
 async def _tell(facts: Email, observations: Sequence[Observation]) -> Timeline:
@@ -301,9 +310,26 @@ def _changed_columns(email: Mapping[str, Any], columns: Mapping[str, Any]) -> di
     return {name: value for name, value in columns.items() if email.get(name) != value}
 
 
-def _card(
-    organization: Organization, email: Mapping[str, Any], facts: Email, timeline: Timeline, now: datetime
-) -> tuple[str | None, int | None]:
-    """Return the state that the first-open card should be in, and when (ms) a held one is due."""
-    due = alert_at(facts, timeline) if organization.settings["isactioncardenabled"] else None
-    return alerting.next_state(email.get("_card"), due, milliseconds(now)), due
+def _cards(
+    organization: Organization, email: Mapping[str, Any], due: Mapping[str, int | None], now: datetime
+) -> dict[str, str | None]:
+    """Return the state that each card of a hit should be in; `due` is when each is worth an alert (ms)."""
+    return {
+        kind: alerting.next_state(
+            email.get(alerting.state_column(kind)), at, milliseconds(now), on=alerting.is_on(organization, kind)
+        )
+        for kind, at in due.items()
+    }
+
+
+async def _settle(
+    organization: Organization, partition: EmailPartition, timeline: Timeline, kind: str, state: str, now: datetime
+) -> None:
+    """Write or withdraw the card of a hit."""
+    event = first_by_person(timeline, alerting.HITS[kind])
+    if event is None:
+        await alerting.settle(organization, partition, kind, state, now)
+        return
+    hit = event.observation
+    detail = hit.device if kind == "firstopen" else _component(partition, hit) or ""
+    await alerting.settle(organization, partition, kind, state, now, moment=from_milliseconds(hit.at), detail=detail)

@@ -15,8 +15,10 @@ from typing import Any
 from shared.engagement.delivery_reports import DeliveryReport, read_delivery_report
 from shared.engagement.incoming import Incoming, Judgement, Nature, identity, judge, message_ids, references
 from shared.engagement.labels import Label
+from shared.engagement.options import REPLY
 from shared.engagement.times import iso_seconds, milliseconds, parse_iso
 from shared.graph import mailbox as graph
+from shared.services import alerting
 from shared.services.folding import interaction_id
 from shared.services.received import ReceivedEmail, forget_received, save_received
 from shared.storage import emails, records
@@ -25,8 +27,6 @@ from shared.storage.emails import EmailPartition
 from shared.storage.organizations import Organization
 from shared.storage.tables import Entity, Operation
 
-REPLY = 3
-"""Dataverse's ``interaction_type`` EmailReply."""
 IN_REPLY_TO, CONVERSATION_INDEX = 3, 5
 """Dataverse's ``correlationmethod``: by message id, by conversation."""
 
@@ -64,6 +64,8 @@ async def take_message(
     email_id = email["PartitionKey"]
     row_key = emails.interaction_key(milliseconds(message.received), f"reply-{identity(message)}")
     if await organization.tables.get(organization.emails, email_id, row_key, ("RowKey",)) is not None:
+        if email.get(alerting.state_column("reply")) == "raise":
+            await alerting.settle_reply(organization, email_id, now)
         return
     if judged.nature is not Nature.REPLY:
         await _record(organization, email_id, message, _machine(message, judged, report), now)
@@ -73,7 +75,9 @@ async def take_message(
     if await save_received(organization, received, now):
         _log.info("email %s of %s has a reply", email_id, organization.name)
     kept = await _record(organization, email_id, message, _person(message, received), now)
-    if not kept:
+    if kept:
+        await alerting.settle_reply(organization, email_id, now)
+    else:
         await forget_received(organization, received)
 
 
@@ -120,7 +124,7 @@ async def _record(
             return True
         row = _interaction(partition, message, reply, columns, now)
         try:
-            changes = {"replycount": _replies((*partition.interactions, row))}
+            changes = _changes(organization, partition, row, now)
             await emails.commit(organization, partition.email, changes, [Operation("put", row)])
         except PreconditionFailed:
             await asyncio.sleep(random.uniform(0, 0.02 * (attempt + 1)))  # noqa: S311 - spreads the contenders
@@ -131,8 +135,16 @@ async def _record(
     raise StorageError(412, "EmailIsBusy", f"email {email_id} was changed {_ATTEMPTS} times while a reply was recorded")
 
 
-def _replies(interactions: Iterable[Mapping[str, Any]]) -> int:
-    return sum(row.get("interactiontype") == REPLY and row.get("ee_label") == Label.PERSON for row in interactions)
+def _changes(
+    organization: Organization, partition: EmailPartition, row: Mapping[str, Any], now: datetime
+) -> dict[str, Any]:
+    """Return what an interaction changes on its email: the count of replies, and how far the card of the first is."""
+    replies = sum(map(alerting.is_persons_reply, (*partition.interactions, row)))
+    column, moment = alerting.state_column("reply"), milliseconds(now)
+    state = alerting.next_state(
+        partition.email.get(column), moment if replies else None, moment, on=alerting.is_on(organization, "reply")
+    )
+    return {"replycount": replies, column: state}
 
 
 def _interaction(

@@ -14,6 +14,7 @@ from shared.engagement.observations import source_hash
 from shared.engagement.options import BCC, CC, DRAFT, FAILED, PENDING_SEND, SENDER, STATUS_NAMES, TO
 from shared.engagement.times import iso_seconds, milliseconds, parse_iso
 from shared.engagement.tokens import derive_key
+from shared.services import alerting
 from shared.services.caller import Caller
 from shared.services.errors import Missing, Refused
 from shared.services.parties import ADDRESS_COLUMNS, NAME_COLUMNS
@@ -37,7 +38,8 @@ COUNTERS = (
 )
 FORGOTTEN = (
     "ee_failurereason", "lastopenedtime", "senton", "actualend", "messageid", "_attempt", "_claimedto", "_since",
-    "_failures", "_draft", "_conversation", "_intent", "_prepared", "_sentbody", "_attached", "_card",
+    "_failures", "_draft", "_conversation", "_intent", "_prepared", "_sentbody", "_attached",
+    *alerting.STATE_COLUMNS,
 )  # fmt: skip
 """What an earlier attempt to send may have left on the email."""
 
@@ -125,6 +127,9 @@ async def _submit(
     rows = [*_address_rows(people), *_attachment_rows(partition.attachments)]
     changes = {**columns, **_columns(caller, sender, recipients, reason, now)}
     changes["_sendersource"] = await _remember_session(organization, caller, sender)
+    if email.get("statuscode") == FAILED:
+        # What it says is being mended; should it fail again, that is told again.
+        await alerting.withdraw(organization, email_id, "failed")
     await emails.commit(organization, email, changes, rows)
     if later <= now:
         await _hand_over(organization, email_id)

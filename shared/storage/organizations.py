@@ -8,6 +8,7 @@ from typing import Any
 
 import orjson
 
+from shared.engagement.cards import OFF_BY_DEFAULT
 from shared.storage import undo
 from shared.storage.account import Account, account_of, host_account
 from shared.storage.tables import Entity, Operation, Tables, literal
@@ -36,6 +37,7 @@ DEFAULT_SETTINGS: Mapping[str, Any] = {
     "allowed_origins": [],
     "untouched_domains": [],
     "attachment_drive": "",
+    "card_kinds_off": OFF_BY_DEFAULT,
     "message_size_limit": 35 * 1024 * 1024,
     "alert_by_mail": False,
     "alert_webhook": "",
@@ -43,8 +45,9 @@ DEFAULT_SETTINGS: Mapping[str, Any] = {
 }
 """Settings by name. The first ones are columns of Dataverse's ``organization``; sizes are bytes; `allowed_origins`
 are those whose pages may call the Web API; `attachment_drive` is the address of the user whose OneDrive holds followed
-files, empty for the sender's own; `alert_by_mail` and `alert_webhook` (an address, empty for none) are where cards are
-told beside the page, `alert_webhook_secret` is what the webhook is signed with."""
+files, empty for the sender's own; `card_kinds_off` are the kinds of action cards that are not made; `alert_by_mail` and
+`alert_webhook` (an address, empty for none) are where cards are told beside the page, `alert_webhook_secret` is what the
+webhook is signed with."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -50,7 +50,8 @@ class Column:
 
     A column that is not `writable` is kept by the service: ignored on create, refused on update. One that is `once` is
     set on create only. A `required` one cannot be null, and must be given on create where it has no default. A `lazy`
-    column is a blob, read only when it is asked for and never filtered on.
+    column is a blob, read only when it is asked for and never filtered on. A `personal` one of a user's row is also the
+    user's own to change.
     """
 
     name: str
@@ -66,6 +67,7 @@ class Column:
     required: bool = False
     lazy: bool = False
     once: bool = False
+    personal: bool = False
     label: str = ""
     about: str = ""
     source: Source | None = None
@@ -164,10 +166,12 @@ class Table:
             if column.required and column.writable and column.default is None and column.type is not Type.OWNER
         )
 
-    def writer(self, column: Column) -> Literal["service", "administrator", "owner"]:
-        """Return who sets a column."""
+    def writer(self, column: Column) -> Literal["service", "administrator", "owner", "user"]:
+        """Return who sets a column; of a user's row, "user" is that user and administrators."""
         if not column.writable or (column.name == self.id and not self.creatable):
             return "service"
+        if column.personal:
+            return "user"
         return "administrator" if self.writers == "administrator" else "owner"
 
     def source_of(self, column: Column) -> Source:
@@ -237,6 +241,11 @@ def all_fixed(*columns: Column) -> tuple[Column, ...]:
 def once(column: Column) -> Column:
     """The same column, set on create only."""
     return replace(column, once=True)
+
+
+def personal(column: Column) -> Column:
+    """The same column of a user's row, which that user may change too."""
+    return replace(column, personal=True)
 
 
 def required(column: Column) -> Column:

@@ -2,10 +2,11 @@
 
 import dataclasses
 import uuid
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
-from shared.services import attaching, composing
+from shared.engagement.cards import parse_kinds
+from shared.services import alerting, attaching, composing
 from shared.services.rights import demand_administrator, demand_ownership, demand_write
 from shared.services.versions import demand_version
 from shared.storage import keys, records
@@ -29,7 +30,8 @@ from shared.webapi.values import format_time
 
 _NAMED_BY_PARTS = frozenset({"contact", "lead", "systemuser"})
 """Tables whose ``fullname`` is made of first and last name."""
-_MAY_BE_EMPTY = frozenset({"blockedattachments", cors.COLUMN, telling.WEBHOOK, telling.SECRET})
+_CARD_KINDS_OFF = "ee_cardkindsoff"
+_MAY_BE_EMPTY = frozenset({"blockedattachments", cors.COLUMN, _CARD_KINDS_OFF, telling.WEBHOOK, telling.SECRET})
 """Columns of the organization that may be null; the other ones are switches and sizes."""
 _ATTEMPTS = 8
 
@@ -145,6 +147,8 @@ async def make(context: Context, table: Table, payload: Payload) -> str:
         return await _create_email(context, table, payload)
     if table.logical == "activitymimeattachment":
         return await _create_attachment(context, payload)
+    if table.logical == "actioncarduserstate":
+        return await _create_card_state(context, table, payload)
     return await _create_record(context, table, payload)
 
 
@@ -160,6 +164,8 @@ async def change(context: Context, table: Table, id: str, payload: Payload) -> N
             await _update_organization(context, id, payload)
         else:
             await _update_record(context, table, id, payload, expected)
+            if table.logical == "actioncarduserstate":
+                await alerting.apply_user_state(context.organization, id, context.caller.user, context.now)
     except PreconditionFailed:
         raise stale() from None
     except Conflict:
@@ -247,9 +253,26 @@ async def _create_record(context: Context, table: Table, payload: Payload) -> st
     return made
 
 
+async def _create_card_state(context: Context, table: Table, payload: Payload) -> str:
+    """Keep what a user made of a card, over what they made of it before."""
+    card, owner = payload.columns.get("actioncardid"), payload.columns.get("ownerid") or context.caller.user
+    if not card:
+        raise bad_payload("A card's state belongs to a card: give 'actioncardid@odata.bind'.")
+    derived = alerting.user_state_of(str(card), str(owner))
+    if payload.id not in ("", derived):
+        raise invalid(f"'{table.id}' of '{table.logical}' is made of the card and the user: leave it out.")
+    payload.id, payload.columns = derived, {**_defaults(table), **payload.columns}
+    try:
+        await _create_record(context, table, payload)
+    except Conflict:
+        await _update_record(context, table, derived, payload, None)
+    await alerting.apply_user_state(context.organization, derived, context.caller.user, context.now)
+    return derived
+
+
 async def _update_record(context: Context, table: Table, id: str, payload: Payload, expected: int | None) -> None:
     for _ in range(_ATTEMPTS):
-        old = await _writable(context, table, id)
+        old = await _writable(context, table, id, payload.columns)
         demand_version(old, expected)
         new = {**old, **_consistent(table, payload.columns, old), "modifiedon": format_time(context.now)}
         if "modifiedby" in table.by_name:
@@ -279,14 +302,16 @@ async def _delete_record(context: Context, table: Table, id: str, expected: int 
     raise PreconditionFailed(412, "UpdateConditionNotSatisfied")
 
 
-async def _writable(context: Context, table: Table, id: str) -> dict[str, Any]:
-    """Return a stored record that the caller may change; raise `Failure` 404 or `Denied`."""
+async def _writable(context: Context, table: Table, id: str, columns: Collection[str] = ()) -> dict[str, Any]:
+    """Return a stored record of which the caller may change `columns`, or which they may delete where none are given;
+    raise `Failure` 404 or `Denied`."""
     old = await records.get(context.organization, table.logical, id)
     if old is None:
         raise does_not_exist(table.logical, id)
-    if table.writers == "administrator":
+    own = id == context.caller.user and columns and all(table.by_name[name].personal for name in columns)
+    if table.writers == "administrator" and not own:
         demand_administrator(context.caller, table.set)
-    else:
+    elif table.writers != "administrator":
         demand_write(context.caller, old, f"This {table.logical}")
     return old
 
@@ -294,6 +319,8 @@ async def _writable(context: Context, table: Table, id: str) -> dict[str, Any]:
 def _consistent(table: Table, changes: Mapping[str, Any], old: Mapping[str, Any]) -> dict[str, Any]:
     """Return changes completed by what follows from them: the full name, and status and state of each other."""
     new = dict(changes)
+    if new.get(_CARD_KINDS_OFF):
+        new[_CARD_KINDS_OFF] = ";".join(_kinds(new[_CARD_KINDS_OFF])) or None
     if table.logical in _NAMED_BY_PARTS and {"firstname", "lastname"} & new.keys():
         merged = {**old, **new}
         new["fullname"] = " ".join(filter(None, (merged.get("firstname"), merged.get("lastname")))) or None
@@ -310,6 +337,14 @@ def _consistent(table: Table, changes: Mapping[str, Any], old: Mapping[str, Any]
     return new
 
 
+def _kinds(text: str) -> tuple[str, ...]:
+    """Return the kinds of cards that a text names; raise `Failure` 400 naming what is none."""
+    try:
+        return parse_kinds(text)
+    except ValueError as error:
+        raise invalid(f"In '{_CARD_KINDS_OFF}', {error}") from None
+
+
 async def _update_organization(context: Context, id: str, payload: Payload) -> None:
     organization = context.organization
     if id != organization.id:
@@ -322,4 +357,6 @@ async def _update_organization(context: Context, id: str, payload: Payload) -> N
     if cors.COLUMN in changed:
         changed[cors.SETTING] = cors.parse_origins(changed.pop(cors.COLUMN))
     changed |= telling.take_settings(changed, organization.settings)
+    if _CARD_KINDS_OFF in changed:
+        changed["card_kinds_off"] = _kinds(changed.pop(_CARD_KINDS_OFF))
     await save_organization(dataclasses.replace(organization, settings={**organization.settings, **changed}))

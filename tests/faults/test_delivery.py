@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import contextlib
 import itertools
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
@@ -15,11 +16,12 @@ from shared.engagement.times import parse_iso
 from shared.graph import mail as graph
 from shared.services import composing, delivering
 from shared.services.agenda import run_agenda
+from shared.services.alerting import card_of
 from shared.services.attaching import Attachment
 from shared.services.claiming import observer
 from shared.services.parties import Party
 from shared.settings import settings
-from shared.storage import agenda, blobs, emails
+from shared.storage import agenda, blobs, emails, records
 from shared.storage.account import NotFound
 from tests.delivery_world import CALLER, PNG, SELLER, TENANT, Clock, World
 from tests.standin_fixtures import IGNORED_WARNINGS, standin, world
@@ -331,6 +333,49 @@ async def test_a_body_missing_from_storage_ends_as_failed(world: World):
     await blobs.delete(world.organization, (await world.partition(email)).email["_body"])
     await world.deliver(email)
     assert "missing from storage" in (await world.partition(email)).email["ee_failurereason"]
+
+
+@pytest.mark.parametrize("dies", ["", "before failed", "after failed", "before card", "after card"])
+async def test_the_owner_is_told_once_that_a_mail_was_not_sent_wherever_the_worker_dies(world: World, dies: str):
+    clock = Clock()
+    email, _ = await pending(world, follow=False, clock=clock)
+    await blobs.delete(world.organization, (await world.partition(email)).email["_body"])
+
+    async def die(name: str) -> None:
+        if name == dies:
+            raise Killed
+
+    with pytest.raises(Killed) if dies else contextlib.nullcontext():
+        await watched(world.deliver(email, clock), die)
+    clock.pass_(AFTER_A_CLAIM)
+    await world.deliver(email, clock)
+    card = await records.get(world.organization, "actioncard", card_of(email, "failed"))
+    assert card is not None
+    assert card["title"] == "Not sent: Our offer"
+    assert card["description"].startswith('"Our offer" to Ann was not sent, on ')
+    assert "missing from storage" in card["description"]
+    assert (card["ownerid"], card["cardtype"]) == (SELLER.id, 1003)
+    await records.delete(world.organization, "actioncard", card["RowKey"])
+    await world.deliver(email, clock)
+    assert await records.get(world.organization, "actioncard", card["RowKey"]) is None
+
+
+async def test_a_mail_that_is_sent_again_takes_its_card_along_and_has_a_new_one_if_it_fails_again(world: World):
+    clock = Clock()
+    email, ann = await pending(world, follow=False, clock=clock)
+    for _ in range(2):
+        await blobs.delete(world.organization, (await world.partition(email)).email["_body"])
+        await world.deliver(email, clock)
+        card = await records.get(world.organization, "actioncard", card_of(email, "failed"))
+        assert card is not None
+        assert card["state"] == 0
+        await records.merge(world.organization, "actioncard", card["RowKey"], {"state": 1})
+        await composing.change_email(world.organization, CALLER, email, {}, body=BODY, now=clock())
+        await world.send(email, clock)
+        assert await records.get(world.organization, "actioncard", card["RowKey"]) is None
+    await world.deliver(email, clock)
+    await assert_sent_once(world, email, ann, follow=False)
+    assert await records.get(world.organization, "actioncard", card["RowKey"]) is None
 
 
 async def test_the_instrumented_body_is_not_kept(world: World):

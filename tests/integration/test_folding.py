@@ -4,65 +4,25 @@ import asyncio
 import itertools
 import random
 import uuid
-from datetime import UTC, datetime, timedelta
-from typing import Any
+from datetime import timedelta
 
 import pytest
 
 from shared.engagement import timeline as timeline_rules
-from shared.engagement.hits import Hit, Kind
-from shared.engagement.times import milliseconds
+from shared.engagement.hits import Kind
 from shared.services import folding
 from shared.services.alerting import card_of
 from shared.storage import emails, journal, records
 from shared.storage.account import Unavailable
 from shared.storage.organizations import save_organization
+from tests.journalled_hits import CHROME, OUTLOOK, SENT, a_hit, journalled
 from tests.sent_mail import counters, put_sent_email, recount
 
-SENT = datetime(2026, 11, 2, 9, 30, tzinfo=UTC)
 LATER = SENT + timedelta(hours=2)
-OUTLOOK = {
-    "user-agent": "Microsoft Office/16.0 (Windows NT 10.0; Microsoft Outlook 16.0.17328; Pro)",
-    "accept": "*/*",
-    "accept-language": "en",
-}
-CHROME = {
-    "user-agent": "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/146.0.0.0 "
-    "Safari/537.36",
-    "accept": "text/html,application/xhtml+xml,*/*;q=0.8",
-    "accept-language": "en-GB,en;q=0.9",
-}
-
-_numbers = itertools.count(1)
 
 
 async def a_sent_email(organization, links=2):
     return await put_sent_email(organization, SENT, links)
-
-
-def a_hit(email_id, after=3600.0, kind=Kind.OPEN, item=0, headers=OUTLOOK, address="203.0.113.9", method="GET"):
-    hit = Hit(
-        f"0123456789abcdef-{next(_numbers):012d}",
-        kind,
-        item,
-        milliseconds(SENT) + int(after * 1000),
-        method,
-        address,
-        headers,
-        "",
-    )
-    return journal.make_row(hit, email_id, 1)
-
-
-async def journalled(organization, *rows):
-    """Write rows as recipients' processes would and return their partitions."""
-    rows_by_partition: dict[str, list[dict[str, Any]]] = {}
-    for row in rows:
-        rows_by_partition.setdefault(row["partition"], []).append(row)
-    for own in rows_by_partition.values():
-        for at in range(0, len(own), 100):
-            await journal.write_rows(organization.name, own[at : at + 100])
-    return list(rows_by_partition)
 
 
 async def folded(organization, *rows, now=LATER):

@@ -1,6 +1,7 @@
 """What comes back by mail, from the recipient's reply to the interaction: real tables, queues and HTTP."""
 
 import asyncio
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import orjson
@@ -8,9 +9,11 @@ import pytest
 
 from shared.engagement.notifications import MAX_BODY, client_state, read_client_state
 from shared.graph.mailbox import LIFETIME
-from shared.services import mailboxes
+from shared.services import alerting, mailboxes
+from shared.services.alerting import card_of
 from shared.settings import settings
 from shared.storage import emails, records
+from shared.storage.account import Unavailable
 from shared.storage.organizations import DEFAULT_SETTINGS, Organization, save_organization
 from shared.storage.tables import Operation
 from tests.mailbox_fixtures import receiver, standin, world
@@ -454,3 +457,57 @@ def test_a_client_state_outlives_the_rotation_of_secrets():
     assert read_client_state(state, {1: old, 2: new}) == ("contoso", SELLER.id)
     assert read_client_state(state, {2: new}) is None
     assert len(state) <= 128
+
+
+# Cards
+
+
+async def test_the_first_reply_makes_a_card_where_an_organization_wants_it(world, monkeypatch):
+    settings = {**world.organization.settings, "card_kinds_off": []}
+    monkeypatch.setattr(world, "organization", replace(world.organization, settings=settings))
+    await save_organization(world.organization)
+    email_id = await world.send()
+    await world.reply(email_id, "I am on holiday.", Auto_Submitted="auto-replied")
+    await world.catch_up()
+    assert await records.get(world.organization, "actioncard", card_of(email_id, "reply")) is None
+    await world.reply(email_id, "Yes.")
+    await world.catch_up()
+    card = await records.get(world.organization, "actioncard", card_of(email_id, "reply"))
+    assert card is not None
+    assert (card["title"], card["cardtype"]) == ("Ann Arbor replied to Our offer", 1006)
+    assert (card["regardingobjectid"], card["ownerid"]) == (email_id, SELLER.id)
+    await records.merge(world.organization, "actioncard", card["RowKey"], {"state": 1})
+    await world.reply(email_id, "And when?")
+    await world.catch_up()
+    after = await records.get(world.organization, "actioncard", card["RowKey"])
+    assert after is not None
+    assert (after["state"], after["description"]) == (1, card["description"])
+
+
+async def test_a_reply_whose_card_was_not_written_has_it_when_the_message_comes_again(world, monkeypatch):
+    settings = {**world.organization.settings, "card_kinds_off": []}
+    monkeypatch.setattr(world, "organization", replace(world.organization, settings=settings))
+    await save_organization(world.organization)
+    email_id = await world.send()
+    await world.reply(email_id)
+
+    async def die(*_):
+        raise Unavailable(0, "Killed")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(alerting, "settle_reply", die)
+        await world.catch_up()
+    assert len(await world.replies(email_id)) == 1
+    assert await records.get(world.organization, "actioncard", card_of(email_id, "reply")) is None
+    await world.catch_up(datetime.now(UTC) + timedelta(seconds=2))
+    for _ in range(3):
+        await world.work_off(datetime.now(UTC) + timedelta(minutes=10))
+    assert await records.get(world.organization, "actioncard", card_of(email_id, "reply")) is not None
+
+
+async def test_replies_make_no_card_unless_an_organization_wants_them(world):
+    email_id = await world.send()
+    await world.reply(email_id)
+    await world.catch_up()
+    assert len(await world.replies(email_id)) == 1
+    assert await records.get(world.organization, "actioncard", card_of(email_id, "reply")) is None

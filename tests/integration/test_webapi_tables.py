@@ -1,9 +1,11 @@
 """Tables through the Web API: what each lets be read and written, and the collections that lead from one to another."""
 
+import uuid
 from typing import Any
 
 import pytest
 
+from shared.storage import records
 from shared.storage.organizations import Organization
 from shared.webapi.tables import TABLES
 from tests.entra import Issuer
@@ -47,10 +49,12 @@ async def test_a_template_is_made_read_changed_and_deleted_by_its_owner(seller: 
 
 
 async def test_a_cards_state_is_made_for_its_caller(seller: Client) -> None:
+    card = str(uuid.uuid4())
+    await records.insert(seller.organization, "actioncard", card, {"actioncardid": card})
     state = {"startdate": "2026-11-25T08:00:00Z", "state": 1}
-    made = await seller.make("actioncarduserstates", state)
+    made = await seller.make("actioncarduserstates", {**state, "actioncardid@odata.bind": f"/actioncards({card})"})
     row = (await seller.get(f"actioncarduserstates({made})")).json
-    assert (row["state"], row["_ownerid_value"], row["_actioncardid_value"]) == (1, seller.user, None)
+    assert (row["state"], row["_ownerid_value"], row["_actioncardid_value"]) == (1, seller.user, card)
     assert (await seller.patch(f"actioncarduserstates({made})", {"startdate": "2026-11-26T08:00:00Z"})).status == 204
     assert "set on create only" in (await seller.patch(f"actioncarduserstates({made})", {"state": 0})).error
     assert "'startdate'" in (await seller.post("actioncarduserstates", {"state": 1})).error

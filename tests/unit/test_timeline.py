@@ -4,9 +4,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.engagement import ranges
+from shared.engagement.counting import OPENS
 from shared.engagement.hits import Hit, Kind
 from shared.engagement.labels import Email, Label, Observation, observe
-from shared.engagement.timeline import SETTLING_MS, alert_at, tell, within_budget
+from shared.engagement.timeline import SETTLING_MS, alert_at, first_by_person, tell, within_budget
 from shared.services.alerting import next_state
 
 SENT = 1_800_000_000_000
@@ -26,11 +27,11 @@ def seen(
 
 
 def test_a_mail_program_alerts_at_once():
-    assert alert_at(EMAIL, tell(EMAIL, [seen(20)])) == SENT + 20_000
+    assert alert_at(EMAIL, tell(EMAIL, [seen(20)]), OPENS) == SENT + 20_000
 
 
 def test_a_machine_alerts_nobody():
-    assert alert_at(EMAIL, tell(EMAIL, [seen(20, agent="")])) is None
+    assert alert_at(EMAIL, tell(EMAIL, [seen(20, agent="")]), OPENS) is None
 
 
 def test_thin_evidence_waits_until_scanners_have_had_their_time():
@@ -39,13 +40,14 @@ def test_thin_evidence_waits_until_scanners_have_had_their_time():
     event = timeline.events[0]
     expected = SENT + 20_000 if event.verdict.settled else SENT + SETTLING_MS
     assert event.verdict.label is Label.PERSON
-    assert alert_at(EMAIL, timeline) == expected
+    assert alert_at(EMAIL, timeline, OPENS) == expected
 
 
 def test_the_first_open_is_a_persons_though_a_machine_was_faster():
     timeline = tell(EMAIL, [seen(5, agent="", address="198.51.100.1", n=1), seen(600, n=2)])
-    assert timeline.first_open is not None
-    assert timeline.first_open.observation.at == SENT + 600_000
+    first = first_by_person(timeline, OPENS)
+    assert first is not None
+    assert first.observation.at == SENT + 600_000
     assert (timeline.counters.opencount, timeline.counters.ee_machineopencount) == (1, 1)
 
 

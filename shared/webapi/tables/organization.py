@@ -53,6 +53,12 @@ ORGANIZATION = Table(
             label="Alert Webhook Secret",
             about="What the webhook is signed with: whsec_ and base64. Reads as null; goes with the webhook.",
         ),
+        memo(
+            "ee_cardkindsoff",
+            1000,
+            label="Kinds of Cards Off",
+            about="Kinds of cards that are not made, parted by semicolons (actioncard names them).",
+        ),
         *all_fixed(
             flag("isrelationshipinsightsenabled", False, label="Enable Relationship Insights", about=_NOT_HERE),
             flag("isautodatacaptureenabled", False, label="Enable Auto Capture", about=_NOT_HERE),

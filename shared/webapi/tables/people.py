@@ -12,6 +12,7 @@ from shared.webapi.schema import (
     integer,
     lookup,
     memo,
+    personal,
     state,
     text,
     time,
@@ -190,6 +191,14 @@ SYSTEMUSER = Table(
         text("domainname", 1024, label="User Name", about="The sign-in name."),
         text("title", 128, about="What they do."),
         fixed(guid("azureactivedirectoryobjectid", label="Azure AD Object ID", about="The key once more.")),
+        personal(
+            memo(
+                "ee_cardkindsoff",
+                1000,
+                label="Kinds of Cards Off",
+                about="Kinds of cards that they do not want, parted by semicolons (actioncard names them).",
+            )
+        ),
         flag("isdisabled", False, "Disabled", "Enabled", label="Status", about="Whether the user is shut out."),
         fixed(time("createdon", label="Created On", about="When the user was first seen.")),
         fixed(time("modifiedon", label="Modified On", about="When the row was last changed.")),
