@@ -14,6 +14,7 @@ from shared.engagement.observations import source_hash
 from shared.engagement.options import BCC, CC, DRAFT, FAILED, PENDING_SEND, SENDER, STATUS_NAMES, TO
 from shared.engagement.times import iso_seconds, milliseconds, parse_iso
 from shared.engagement.tokens import derive_key
+from shared.services import reminding
 from shared.services.caller import Caller
 from shared.services.errors import Missing, Refused
 from shared.services.parties import ADDRESS_COLUMNS, NAME_COLUMNS
@@ -125,6 +126,7 @@ async def _submit(
     rows = [*_address_rows(people), *_attachment_rows(partition.attachments)]
     changes = {**columns, **_columns(caller, sender, recipients, reason, now)}
     changes["_sendersource"] = await _remember_session(organization, caller, sender)
+    changes |= await reminding.columns_of(organization, email_id, email, changes, now)
     await emails.commit(organization, email, changes, rows)
     if later <= now:
         await _hand_over(organization, email_id)
