@@ -16,7 +16,7 @@ import contextlib
 import logging
 import random
 from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from shared.engagement.following import NOT_ASKED
@@ -50,9 +50,8 @@ _EXPIRY = "emailreminderexpirytime"
 _REPLY = 3
 """Dataverse's ``interaction_type`` EmailReply."""
 _ATTEMPTS = 30
-_CLOCKS = timedelta(minutes=1)
-"""How far the clock of whoever hands over an entry may be ahead of ours."""
-_LAST = datetime(9999, 12, 31, 23, 59, tzinfo=UTC)
+_EARLY = timedelta(minutes=1)
+"""How much too early an entry may be handed over: the agenda counts in minutes, and clocks differ."""
 
 _log = logging.getLogger(__name__)
 
@@ -129,9 +128,9 @@ async def _is_due(organization: Organization, email: Mapping[str, Any], now: dat
     expiry = _moment(email)
     if expiry is None or email.get("emailreminderstatus") != SET or _is_judged(email):
         return False
-    if timedelta() < expiry - now <= _CLOCKS:
-        # A minute later at least: whoever handed this entry over is about to delete it.
-        await _enter(organization, email["PartitionKey"], now + timedelta(minutes=1))
+    if timedelta() < expiry - now <= _EARLY:
+        # For another minute: whoever handed this entry over is about to delete it.
+        await _enter(organization, email["PartitionKey"], expiry + timedelta(minutes=1))
     return expiry <= now
 
 
@@ -243,8 +242,5 @@ def _moment(email: Mapping[str, Any]) -> datetime | None:
     return parse_iso(email[_EXPIRY]) if email.get(_EXPIRY) else None
 
 
-async def _enter(organization: Organization, email_id: str, moment: datetime) -> None:
-    """Enter an email in the agenda at the first minute that begins no earlier than `moment`."""
-    minute = moment.replace(second=0, microsecond=0)
-    due = minute if minute == moment or minute >= _LAST else minute + timedelta(minutes=1)
+async def _enter(organization: Organization, email_id: str, due: datetime) -> None:
     await agenda.add(agenda.Entry(due, REMIND, organization.name, email_id))
