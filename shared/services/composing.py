@@ -27,7 +27,7 @@ from shared.engagement.options import (
     STATUS_OF_STATE,
 )
 from shared.engagement.times import iso_seconds, milliseconds
-from shared.services import attaching
+from shared.services import attaching, reminding
 from shared.services.attaching import MAX_ATTACHMENTS, Attachment
 from shared.services.caller import Caller
 from shared.services.drafts import decide, delete_blobs, is_undone, read_own, stamp
@@ -96,6 +96,7 @@ async def create_email(
         "PartitionKey": made,
         "RowKey": emails.EMAIL,
     }
+    email |= await reminding.columns_of(organization, made, {}, email, now)
     await _write_email(organization, email, party_rows, files, body)
     return made
 
@@ -154,6 +155,7 @@ async def change_email(
         if body is not None:
             wanted["_body"] = new_body or None
         due = await _reschedule(organization, id, old, wanted, now)
+        wanted |= await reminding.columns_of(organization, id, old, wanted, now)
         await emails.commit(organization, old, {**wanted, **stamp(caller, now)}, rows)
         if due is not None and due <= now:
             await queues.send(queues.DELIVER, {"organization": organization.name, "email": id})

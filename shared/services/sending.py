@@ -14,7 +14,7 @@ from shared.engagement.observations import source_hash
 from shared.engagement.options import BCC, CC, DRAFT, FAILED, PENDING_SEND, SENDER, STATUS_NAMES, TO
 from shared.engagement.times import iso_seconds, milliseconds, parse_iso
 from shared.engagement.tokens import derive_key
-from shared.services import alerting
+from shared.services import alerting, reminding
 from shared.services.caller import Caller
 from shared.services.errors import Missing, Refused
 from shared.services.parties import ADDRESS_COLUMNS, NAME_COLUMNS
@@ -130,6 +130,7 @@ async def _submit(
     if email.get("statuscode") == FAILED:
         # What it says is being mended; should it fail again, that is told again.
         await alerting.withdraw(organization, email_id, "failed")
+    changes |= await reminding.columns_of(organization, email_id, email, changes, now)
     await emails.commit(organization, email, changes, rows)
     if later <= now:
         await _hand_over(organization, email_id)

@@ -46,8 +46,8 @@ DEFAULT_SETTINGS: Mapping[str, Any] = {
 """Settings by name. The first ones are columns of Dataverse's ``organization``; sizes are bytes; `allowed_origins`
 are those whose pages may call the Web API; `attachment_drive` is the address of the user whose OneDrive holds followed
 files, empty for the sender's own; `card_kinds_off` are the kinds of action cards that are not made; `alert_by_mail` and
-`alert_webhook` (an address, empty for none) are where cards are told beside the page, `alert_webhook_secret` is what the
-webhook is signed with."""
+`alert_webhook` (an address, empty for none) are where cards are told beside the page, `alert_webhook_secret` is what
+the webhook is signed with."""
 
 
 @dataclass(frozen=True, slots=True)

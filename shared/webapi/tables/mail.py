@@ -151,6 +151,7 @@ EMAIL = Table(
                 "emailreminderstatus", _REMINDER_STATUSES, 0, label="Email Reminder Status", about="What came of it."
             ),
             flag("isemailreminderset", False, label="Reminder Set", about="Whether a reminder waits."),
+            memo("ee_reminderreason", 4000, label="Reminder Reason", about="Why a reminder is invalid."),
         ),
         choice("deliveryprioritycode", _PRIORITIES, 1, label="Delivery Priority", about="Kept, without effect."),
         flag("deliveryreceiptrequested", False, label="Delivery Receipt Requested", about="Asks for a receipt."),
