@@ -6,8 +6,9 @@ from datetime import timedelta
 
 import pytest
 
+from shared.engagement.cards import KINDS
 from shared.engagement.hits import Kind
-from shared.services import alerting, folding
+from shared.services import folding
 from shared.services.alerting import card_of, settle_failure, settle_reply, state_column
 from shared.storage import emails, records
 from shared.storage.account import StorageError
@@ -35,7 +36,7 @@ async def cards(organization: Organization) -> set[str]:
 async def states(organization: Organization, email_id: str) -> dict[str, str]:
     email = await emails.get_email(organization, email_id)
     assert email is not None
-    columns = {state_column(kind): kind for kind in alerting.cards.KINDS}
+    columns = {state_column(kind): kind for kind in KINDS}
     return {kind: email[column] for column, kind in columns.items() if column in email}
 
 

@@ -363,19 +363,20 @@ async def test_the_owner_is_told_once_that_a_mail_was_not_sent_wherever_the_work
 async def test_a_mail_that_is_sent_again_takes_its_card_along_and_has_a_new_one_if_it_fails_again(world: World):
     clock = Clock()
     email, ann = await pending(world, follow=False, clock=clock)
+    card_id = card_of(email, "failed")
     for _ in range(2):
         await blobs.delete(world.organization, (await world.partition(email)).email["_body"])
         await world.deliver(email, clock)
-        card = await records.get(world.organization, "actioncard", card_of(email, "failed"))
+        card = await records.get(world.organization, "actioncard", card_id)
         assert card is not None
         assert card["state"] == 0
-        await records.merge(world.organization, "actioncard", card["RowKey"], {"state": 1})
+        await records.merge(world.organization, "actioncard", card_id, {"state": 1})
         await composing.change_email(world.organization, CALLER, email, {}, body=BODY, now=clock())
         await world.send(email, clock)
-        assert await records.get(world.organization, "actioncard", card["RowKey"]) is None
+        assert await records.get(world.organization, "actioncard", card_id) is None
     await world.deliver(email, clock)
     await assert_sent_once(world, email, ann, follow=False)
-    assert await records.get(world.organization, "actioncard", card["RowKey"]) is None
+    assert await records.get(world.organization, "actioncard", card_id) is None
 
 
 async def test_the_instrumented_body_is_not_kept(world: World):

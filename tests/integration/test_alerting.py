@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
+from shared.engagement.cards import KINDS
 from shared.engagement.hits import Kind
 from shared.services import alerting, folding
 from shared.services.alerting import card_of, raise_card, user_state_of
@@ -44,7 +45,7 @@ async def folded(organization: Organization, *rows: Any, now: Any = LATER) -> No
 async def cards(organization: Organization, email_id: str) -> dict[str, dict[str, Any]]:
     """Return an email's cards by their kind's name; every card there is must be one of them."""
     found = {card["actioncardid"]: card async for page in records.query(organization, "actioncard") for card in page}
-    named = {kind: found.pop(card_of(email_id, kind), None) for kind in alerting.cards.KINDS}
+    named = {kind: found.pop(card_of(email_id, kind), None) for kind in KINDS}
     assert found == {}
     return {kind: card for kind, card in named.items() if card is not None}
 
