@@ -1,0 +1,44 @@
+"""The public holidays of a country and its subdivision, from the package holidays; only official ones of everybody."""
+
+from collections.abc import Callable
+from datetime import date
+from functools import lru_cache
+
+from shared.engagement.places import normalized
+
+type Calendar = Callable[[date], str]
+"""Returns the name of the holiday that a day is, "" for a day that is none."""
+
+
+def no_holidays(day: date) -> str:  # noqa: ARG001 - a `Calendar`
+    """The calendar of somebody whose country is not known."""
+    return ""
+
+
+@lru_cache(maxsize=256)
+def calendar_of(country: str | None, state: str) -> Calendar | None:
+    """Return the calendar of a country (code) and a state as an address names it; None where none is known of it.
+
+    A state that is not known leaves the holidays of the whole country.
+    """
+    if country is None:
+        return None
+    # Loading it takes half a second: only where somebody asks for a best time.
+    import holidays
+
+    try:
+        nationwide = holidays.country_holidays(country)
+    except NotImplementedError:
+        return None
+    language = "en_US" if "en_US" in nationwide.supported_languages else None
+    days = holidays.country_holidays(country, subdiv=_subdivision(nationwide, state), language=language)
+    return lambda day: str(days.get(day) or "")
+
+
+def _subdivision(nationwide: object, state: str) -> str | None:
+    wanted = normalized(state)
+    aliases = getattr(nationwide, "get_subdivision_aliases")()  # noqa: B009 - the package has no types for it
+    for code, names in aliases.items():
+        if wanted in {normalized(name) for name in (code, *names)}:
+            return str(code)
+    return None
