@@ -24,6 +24,8 @@ WORKING_DAYS_TO_WAIT = 3
 """How many working days, the current one included, a better hour may be waited for."""
 WORTH_WAITING = 2
 """How much more likely an open must be in a later hour than at the next working moment."""
+NEARLY_AS_GOOD = 0.75
+"""An earlier hour is taken where an open in it is this much as likely as in the best one."""
 FLAT_HOURS = 5
 """The prior of the hours of a day: as if mail had been opened this often in each of them."""
 FLAT_WEEK = 20
@@ -91,7 +93,7 @@ def parse_clock(text: str) -> time:
     try:
         return datetime.strptime(text.strip(), "%H:%M").time()  # noqa: DTZ007 - a time of day has no zone
     except ValueError:
-        raise ValueError(f"'{text[:20]}' is not a time of day: give hours and minutes, such as 08:00") from None
+        raise ValueError(f"'{_shown(text)}' is not a time of day: give hours and minutes, such as 08:00") from None
 
 
 def parse_days(text: str) -> frozenset[int]:
@@ -101,11 +103,15 @@ def parse_days(text: str) -> frozenset[int]:
         number = next((n for n, name in enumerate(_DAYS) if len(word) >= 3 and name.startswith(word)), None)
         if number is None:
             raise ValueError(
-                f"'{word[:20]}' is not a day of the week: give them in English, parted by commas, such as "
+                f"'{_shown(word)}' is not a day of the week: give them in English, parted by commas, such as "
                 "Monday, Tuesday, Wednesday, Thursday, Friday"
             )
         found.add(number)
     return frozenset(found)
+
+
+def _shown(text: str) -> str:
+    return text[:20].encode("ascii", "backslashreplace").decode()
 
 
 def spans(recipient: Recipient, week: WorkingWeek, now: datetime, within: timedelta = FURTHEST) -> Iterator[Span]:
@@ -167,16 +173,18 @@ def habits(opens: Iterable[datetime], week: WorkingWeek) -> Habits:
 
 
 def best_hour(recipient: Recipient, week: WorkingWeek, found: Habits, now: datetime) -> datetime | None:
-    """Return the start of the hour within `WORKING_DAYS_TO_WAIT` in which an open is most likely, where waiting for it
-    is worth it; None where the next working moment is as good. Of equal hours the earliest."""
+    """Return the start of an hour within `WORKING_DAYS_TO_WAIT` that is much likelier to see an open than the next
+    working moment is, None where there is none: the earliest that is nearly as good as the best."""
     moments = list(_hours(recipient, week, now))
     if not moments:
         return None
     zone = ZoneInfo(recipient.zone)
     likely = _likelihoods(week, found)
     chances = [likely[local.weekday(), local.hour] for local in (moment.astimezone(zone) for moment in moments)]
-    best = max(range(len(moments)), key=lambda n: (chances[n], -n))
-    return moments[best] if chances[best] >= WORTH_WAITING * chances[0] else None
+    best = max(chances)
+    if best < WORTH_WAITING * chances[0]:
+        return None
+    return next(moment for moment, chance in zip(moments, chances, strict=True) if chance >= NEARLY_AS_GOOD * best)
 
 
 def _hours(recipient: Recipient, week: WorkingWeek, now: datetime) -> Iterator[datetime]:

@@ -50,15 +50,15 @@ def complaint(name: str) -> str:
     """Return what is wrong with the name of a time zone, "" where nothing is.
 
     >>> complaint("Europe/Berlin"), complaint("europe/berlin")
-    ('', "'europe/berlin' is not a time zone: it is spelled 'Europe/Berlin'.")
+    ('', "'europe/berlin' is not a time zone: it is spelled 'Europe/Berlin'")
     """
     if name in places.zone_names():
         return ""
     shown = f"'{name[:60].encode('ascii', 'backslashreplace').decode()}' is not a time zone"
     proper = next((known for known in places.zone_names() if known.casefold() == name.strip().casefold()), None)
     if proper:
-        return f"{shown}: it is spelled '{proper}'."
-    return f"{shown}: give a name of the IANA time zone database, such as Europe/Berlin or America/New_York."
+        return f"{shown}: it is spelled '{proper}'"
+    return f"{shown}: give a name of the IANA time zone database, such as Europe/Berlin or America/New_York"
 
 
 def find_zone(person: Person, organization_zone: str, now: datetime) -> Whereabouts:

@@ -17,10 +17,12 @@ import orjson
 from shared.engagement import ranges
 from shared.engagement.hits import Kind
 from shared.engagement.labels import Email, Label, Observation, dump, load, observe
+from shared.engagement.reading_times import dump as dump_times
+from shared.engagement.reading_times import reading_times
 from shared.engagement.timeline import Event, Timeline, alert_at, tell, within_budget
 from shared.engagement.times import iso_seconds, milliseconds, parse_iso
 from shared.engagement.tokens import derive_key
-from shared.services import alerting
+from shared.services import alerting, habits
 from shared.services.recording import recorder
 from shared.settings import settings
 from shared.storage import emails, journal, queues
@@ -158,7 +160,11 @@ async def _commit(
     if beyond:
         rows.extend(_flood_row(partition, flood, beyond, now))
     card, due = _card(organization, partition.email, facts, timeline, now)
-    changes = _changed_columns(partition.email, {**_columns(timeline), "_card": card})
+    read_at = dump_times(reading_times(timeline)) or None
+    changes = _changed_columns(partition.email, {**_columns(timeline), "_card": card, "_readat": read_at})
+    if "_readat" in changes:
+        # Before the email says so: a crash in between is made good by the next fold.
+        await habits.keep(organization, partition, read_at or "", len(timeline.events))
     if rows or changes:
         await emails.commit(organization, partition.email, changes, rows)
     if card == "held" and due is not None and (partition.email.get("_card") != "held" or not new):

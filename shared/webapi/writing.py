@@ -5,6 +5,7 @@ import uuid
 from collections.abc import Mapping
 from typing import Any
 
+from shared.engagement.best_time import parse_week
 from shared.services import attaching, composing
 from shared.services.rights import demand_administrator, demand_ownership, demand_write
 from shared.services.versions import demand_version
@@ -29,8 +30,8 @@ from shared.webapi.values import format_time
 
 _NAMED_BY_PARTS = frozenset({"contact", "lead", "systemuser"})
 """Tables whose ``fullname`` is made of first and last name."""
-_MAY_BE_EMPTY = frozenset({"blockedattachments", cors.COLUMN})
-"""Columns of the organization that may be null; the other ones are switches and sizes."""
+_MAY_BE_EMPTY = frozenset({"blockedattachments", "ee_timezone", cors.COLUMN})
+"""Columns of the organization that may be null; the other ones are switches, sizes and the working week."""
 _ATTEMPTS = 8
 
 
@@ -321,4 +322,9 @@ async def _update_organization(context: Context, id: str, payload: Payload) -> N
     changed: dict[str, Any] = {name: "" if value is None else value for name, value in payload.columns.items()}
     if cors.COLUMN in changed:
         changed[cors.SETTING] = cors.parse_origins(changed.pop(cors.COLUMN))
-    await save_organization(dataclasses.replace(organization, settings={**organization.settings, **changed}))
+    settings = {**organization.settings, **changed}
+    try:
+        parse_week(settings["ee_workdaystart"], settings["ee_workdayend"], settings["ee_workingdays"])
+    except ValueError as error:
+        raise invalid(f"'ee_workdaystart' and 'ee_workdayend' do not go together: {error}.") from None
+    await save_organization(dataclasses.replace(organization, settings=settings))
