@@ -81,7 +81,7 @@ def find_zone(person: Person, organization_zone: str, now: datetime) -> Whereabo
         return Whereabouts(*found, tuple(passed))
     estimated = estimate_offset(person.opens)
     if estimated is not None:
-        words = f"the hours of their {len(person.opens)} opens, which fit UTC{estimated:+d} (within about an hour)"
+        words = f"the hours of their {len(person.opens)} opens, which fit UTC{estimated:+d} if they keep ordinary hours"
         return Whereabouts(f"Etc/GMT{-estimated:+d}", words, country, tuple(passed))
     if organization_zone and not complaint(organization_zone):
         if country is None or any(agreeing((z, organization_zone), now) for z in places.country_zones()[country]):
