@@ -30,15 +30,11 @@ def calendar_of(country: str | None, state: str) -> Calendar | None:
         nationwide = holidays.country_holidays(country)
     except NotImplementedError:
         return None
-    language = "en_US" if "en_US" in nationwide.supported_languages else None
-    days = holidays.country_holidays(country, subdiv=_subdivision(nationwide, state), language=language)
-    return lambda day: str(days.get(day) or "")
-
-
-def _subdivision(nationwide: object, state: str) -> str | None:
     wanted = normalized(state)
-    aliases = getattr(nationwide, "get_subdivision_aliases")()  # noqa: B009 - the package has no types for it
-    for code, names in aliases.items():
-        if wanted in {normalized(name) for name in (code, *names)}:
-            return str(code)
-    return None
+    subdivisions = nationwide.get_subdivision_aliases()
+    subdivision = next(
+        (code for code, names in subdivisions.items() if wanted in {normalized(name) for name in (code, *names)}), None
+    )
+    language = "en_US" if "en_US" in nationwide.supported_languages else None
+    days = holidays.country_holidays(country, subdiv=subdivision, language=language)
+    return lambda day: str(days.get(day) or "")
