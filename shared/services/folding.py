@@ -17,10 +17,12 @@ import orjson
 from shared.engagement import ranges
 from shared.engagement.hits import Kind
 from shared.engagement.labels import Email, Label, Observation, dump, load, observe
+from shared.engagement.reading_times import dump as dump_times
+from shared.engagement.reading_times import reading_times
 from shared.engagement.timeline import Event, Timeline, alert_at, first_by_person, tell, within_budget
 from shared.engagement.times import from_milliseconds, iso_seconds, milliseconds, parse_iso
 from shared.engagement.tokens import derive_key
-from shared.services import alerting
+from shared.services import alerting, habits
 from shared.services.recording import recorder
 from shared.settings import settings
 from shared.storage import emails, journal, queues
@@ -160,7 +162,11 @@ async def _commit(
     due = {kind: alert_at(facts, timeline, hits) for kind, hits in alerting.HITS.items()}
     cards = _cards(organization, partition.email, due, now)
     states = {alerting.state_column(kind): state for kind, state in cards.items()}
-    changes = _changed_columns(partition.email, {**_columns(timeline), **states})
+    read_at = dump_times(reading_times(timeline)) or None
+    changes = _changed_columns(partition.email, {**_columns(timeline), **states, "_readat": read_at})
+    if "_readat" in changes:
+        # Before the email says so: a crash in between is made good by the next fold.
+        await habits.keep(organization, partition, read_at or "", len(timeline.events))
     if rows or changes:
         await emails.commit(organization, partition.email, changes, rows)
     # A fold that brings nothing new was woken for these, or is one again that died before it sent the message.

@@ -34,6 +34,10 @@ DEFAULT_SETTINGS: Mapping[str, Any] = {
     "allowunresolvedpartiesonemailsend": True,
     "maxuploadfilesize": 131_072 * 1024,
     "blockedattachments": BLOCKED_ATTACHMENTS,
+    "ee_timezone": "",
+    "ee_workdaystart": "08:00",
+    "ee_workdayend": "17:00",
+    "ee_workingdays": "Monday, Tuesday, Wednesday, Thursday, Friday",
     "allowed_origins": [],
     "untouched_domains": [],
     "attachment_drive": "",
@@ -43,11 +47,11 @@ DEFAULT_SETTINGS: Mapping[str, Any] = {
     "alert_webhook": "",
     "alert_webhook_secret": "",
 }
-"""Settings by name. The first ones are columns of Dataverse's ``organization``; sizes are bytes; `allowed_origins`
-are those whose pages may call the Web API; `attachment_drive` is the address of the user whose OneDrive holds followed
-files, empty for the sender's own; `card_kinds_off` are the kinds of action cards that are not made; `alert_by_mail` and
-`alert_webhook` (an address, empty for none) are where cards are told beside the page, `alert_webhook_secret` is what
-the webhook is signed with."""
+"""Settings by name. Those before `allowed_origins` are columns of ``organization``; the working time is recipients', by
+their own clocks, and begins as Dynamics assumes it; sizes are bytes; `allowed_origins` are those whose pages may call
+the Web API; `attachment_drive` is the address of the user whose OneDrive holds followed files, empty for the sender's
+own; `card_kinds_off` are the kinds of action cards that are not made; `alert_by_mail` and `alert_webhook` (an address,
+empty for none) are where cards are told beside the page, `alert_webhook_secret` is what the webhook is signed with."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,10 +17,13 @@ from shared.webapi.errors import Failure, bad_payload
 from shared.webapi.operations import demand_parameters
 from shared.webapi.schema import Table
 from shared.webapi.tables import TABLES
-from shared.webapi.values import parse_guid, to_stored
+from shared.webapi.values import format_time, parse_guid, to_stored
 
 type Answer = dict[str, Any] | None
 """The response's properties, or None for 204."""
+
+_RECIPIENTS = ("contact", "account", "lead", "systemuser")
+"""Tables whose rows BestTimeToEmail takes."""
 
 
 async def who_am_i(context: Context) -> Answer:
@@ -83,6 +86,46 @@ async def get_tracking_token_email(context: Context, sent: Mapping[str, Any]) ->
     }
 
 
+async def best_time_to_email(context: Context, sent: Mapping[str, Any]) -> Answer:
+    """BestTimeToEmail: when to write to the recipients, null where nothing says it, and the reason."""
+    demand_parameters(sent, "BestTimeToEmail")
+    given = sent.get("EntityReferenceCollection")
+    if not isinstance(given, list) or not given:
+        raise bad_payload(
+            "BestTimeToEmail needs the parameter 'EntityReferenceCollection', a list of recipients such as "
+            '{"@odata.type": "Microsoft.Dynamics.CRM.contact", "contactid": "<id>"}.'
+        )
+    from shared.services.best_time import best_time
+
+    people = [_recipient(item, f"EntityReferenceCollection[{number}]") for number, item in enumerate(given)]
+    advice = await best_time(context.organization, people, context.now)
+    return {
+        "@odata.context": f"{context.base}/$metadata#Microsoft.Dynamics.CRM.BestTimeToEmailResponse",
+        "PreferredTime": format_time(advice.moment) if advice.moment else None,
+        "Reason": advice.reason,
+    }
+
+
+def _recipient(item: object, where: str) -> tuple[str, str]:
+    """Return the table and id of a recipient; raise `Failure` 400 naming what is wrong `where`."""
+    if not isinstance(item, dict):
+        raise bad_payload(f"'{where}' must be an object with '@odata.type' and the id of a record.")
+    kind = item.get("@odata.type")
+    name = kind.removeprefix("#").removeprefix("Microsoft.Dynamics.CRM.") if isinstance(kind, str) else ""
+    if name not in _RECIPIENTS:
+        raise bad_payload(
+            f"'{where}' needs an '@odata.type' of a recipient: "
+            + ", ".join(f"Microsoft.Dynamics.CRM.{table}" for table in _RECIPIENTS)
+            + "."
+        )
+    key = TABLES[name].id
+    value = item.get(key)
+    recipient = parse_guid(value) if isinstance(value, str) else None
+    if recipient is None:
+        raise bad_payload(f"'{where}' needs '{key}', the id of the {name}.")
+    return name, recipient
+
+
 def unqualified(name: str) -> Failure:
     """Return the failure of a bound action that is called without its namespace."""
     return bad_payload(f"Request message has unresolved parameters: call the action Microsoft.Dynamics.CRM.{name}.")
@@ -114,6 +157,7 @@ FUNCTIONS: Mapping[str, Callable[[Context], Awaitable[Answer]]] = {"WhoAmI": who
 """Unbound functions without parameters, called with GET, with or without parentheses."""
 
 UNBOUND: Mapping[str, Callable[[Context, Mapping[str, Any]], Awaitable[Answer]]] = {
+    "BestTimeToEmail": best_time_to_email,
     "BulkDelete": bulk_delete,
     "FollowEmailAttachment": follow_email_attachment,
     "GetTrackingTokenEmail": get_tracking_token_email,

@@ -46,6 +46,11 @@ _ALL = (
     Operation("UnfollowEmailAttachment", parameters={"ActivityMimeAttachmentId": "Edm.String"}),
     Operation("GetTrackingTokenEmail", parameters={"Subject": "Edm.String?"}, returns={"TrackingToken": "Edm.String?"}),
     Operation(
+        "BestTimeToEmail",
+        parameters={"EntityReferenceCollection": "Collection(Edm.EntityType)"},
+        returns={"PreferredTime": "Edm.DateTimeOffset?", "Reason": "Edm.String"},
+    ),
+    Operation(
         "BulkDelete",
         parameters={
             "QuerySet": "Collection(mscrm.QueryExpression)",

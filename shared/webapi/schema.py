@@ -4,7 +4,7 @@ metadata and the reference page (docs/tables.md) all read the same description (
 Names, types, lengths and option values are Dataverse's (Microsoft's table reference); our own begin with ``ee_``.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from functools import cached_property
@@ -51,7 +51,7 @@ class Column:
     A column that is not `writable` is kept by the service: ignored on create, refused on update. One that is `once` is
     set on create only. A `required` one cannot be null, and must be given on create where it has no default. A `lazy`
     column is a blob, read only when it is asked for and never filtered on. A `personal` one of a user's row is also the
-    user's own to change.
+    user's own to change. A `rule` returns what is wrong with a text that is to be stored, "" where nothing is.
     """
 
     name: str
@@ -68,6 +68,7 @@ class Column:
     lazy: bool = False
     once: bool = False
     personal: bool = False
+    rule: Callable[[str], str] | None = None
     label: str = ""
     about: str = ""
     source: Source | None = None
@@ -251,6 +252,11 @@ def personal(column: Column) -> Column:
 def required(column: Column) -> Column:
     """The same column, which cannot be null and has to be given on create where it has no default."""
     return replace(column, required=True)
+
+
+def ruled(column: Column, rule: Callable[[str], str]) -> Column:
+    """The same column, whose texts keep a rule."""
+    return replace(column, rule=rule)
 
 
 def from_sales(column: Column) -> Column:

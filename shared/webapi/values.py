@@ -94,6 +94,9 @@ def _text(table: Table, column: Column, value: object) -> str:
         raise Failure(
             400, "0x80040278", f"Invalid character in field '{column.name}': control characters are not allowed."
         )
+    wrong = column.rule(value) if column.rule else ""
+    if wrong:
+        raise invalid(f"The column '{column.name}' of '{table.logical}' cannot have this value: {wrong}.")
     # A lone surrogate (half of an emoji that somebody cut) cannot be stored as UTF-8.
     return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 

@@ -5,6 +5,7 @@ import uuid
 from collections.abc import Collection, Mapping
 from typing import Any
 
+from shared.engagement.best_time import parse_week
 from shared.engagement.cards import parse_kinds
 from shared.services import alerting, attaching, composing
 from shared.services.rights import demand_administrator, demand_ownership, demand_write
@@ -31,8 +32,10 @@ from shared.webapi.values import format_time
 _NAMED_BY_PARTS = frozenset({"contact", "lead", "systemuser"})
 """Tables whose ``fullname`` is made of first and last name."""
 _CARD_KINDS_OFF = "ee_cardkindsoff"
-_MAY_BE_EMPTY = frozenset({"blockedattachments", cors.COLUMN, _CARD_KINDS_OFF, telling.WEBHOOK, telling.SECRET})
-"""Columns of the organization that may be null; the other ones are switches and sizes."""
+_MAY_BE_EMPTY = frozenset({
+    "blockedattachments", "ee_timezone", cors.COLUMN, _CARD_KINDS_OFF, telling.WEBHOOK, telling.SECRET,
+})  # fmt: skip
+"""Columns of the organization that may be null; the other ones are switches, sizes and the working week."""
 _ATTEMPTS = 8
 
 
@@ -359,4 +362,9 @@ async def _update_organization(context: Context, id: str, payload: Payload) -> N
     changed |= telling.take_settings(changed, organization.settings)
     if _CARD_KINDS_OFF in changed:
         changed["card_kinds_off"] = _kinds(changed.pop(_CARD_KINDS_OFF))
-    await save_organization(dataclasses.replace(organization, settings={**organization.settings, **changed}))
+    settings = {**organization.settings, **changed}
+    try:
+        parse_week(settings["ee_workdaystart"], settings["ee_workdayend"], settings["ee_workingdays"])
+    except ValueError as error:
+        raise invalid(f"'ee_workdaystart' and 'ee_workdayend' do not go together: {error}.") from None
+    await save_organization(dataclasses.replace(organization, settings=settings))

@@ -15,7 +15,9 @@ NEVER_AT_START = (
     "azure.identity",
     "odata_query",
     "cryptography",
+    "holidays",
     "jwt",
+    "phonenumbers",
     "shared.webapi",
 )
 NEVER_FOR_A_HIT = ("msgraph", "odata_query", "jwt", "shared.webapi", "shared.graph", "azure.data.tables")

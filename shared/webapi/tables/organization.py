@@ -1,9 +1,27 @@
 """The organization itself: the switches that clients and administrators see (the organization table reference)."""
 
-from shared.webapi.schema import Table, all_fixed, fixed, flag, guid, integer, memo, text
+from collections.abc import Callable
+
+from shared.engagement.best_time import parse_clock, parse_days
+from shared.engagement.zones import complaint
+from shared.webapi.schema import Table, all_fixed, fixed, flag, guid, integer, memo, ruled, text
 
 _LARGEST = 131_072 * 1024
 _NOT_HERE = "Read by clients of Dataverse; without effect here."
+
+
+def _readable(parse: Callable[[str], object]) -> Callable[[str], str]:
+    """Return the rule that `parse` takes a text without a ValueError."""
+
+    def rule(value: str) -> str:
+        try:
+            parse(value)
+        except ValueError as error:
+            return str(error)
+        return ""
+
+    return rule
+
 
 ORGANIZATION = Table(
     "organization",
@@ -58,6 +76,28 @@ ORGANIZATION = Table(
             1000,
             label="Kinds of Cards Off",
             about="Kinds of cards that are not made, parted by semicolons (actioncard names them).",
+        ),
+        ruled(
+            text("ee_timezone", 100, label="Time Zone", about="IANA name; for recipients of whom no zone is known."),
+            complaint,
+        ),
+        ruled(
+            text("ee_workdaystart", 5, "08:00", label="Workday Start", about="When recipients' working day begins."),
+            _readable(parse_clock),
+        ),
+        ruled(
+            text("ee_workdayend", 5, "17:00", label="Workday End", about="When it ends; later than it begins."),
+            _readable(parse_clock),
+        ),
+        ruled(
+            text(
+                "ee_workingdays",
+                100,
+                "Monday, Tuesday, Wednesday, Thursday, Friday",
+                label="Working Days",
+                about="Recipients' working days, in English, parted by commas.",
+            ),
+            _readable(parse_days),
         ),
         *all_fixed(
             flag("isrelationshipinsightsenabled", False, label="Enable Relationship Insights", about=_NOT_HERE),

@@ -1,5 +1,6 @@
 """People and companies: contact, account, lead, systemuser, queue (Microsoft's table reference of each)."""
 
+from shared.engagement.zones import complaint
 from shared.webapi.schema import (
     Collection,
     Column,
@@ -13,6 +14,7 @@ from shared.webapi.schema import (
     lookup,
     memo,
     personal,
+    ruled,
     state,
     text,
     time,
@@ -33,8 +35,14 @@ def _address() -> tuple[Column, ...]:
         text("address1_stateorprovince", 50, label="Address 1: State/Province", about="State or province."),
         text("address1_postalcode", 20, label="Address 1: ZIP/Postal Code", about="Postal code."),
         text("address1_country", 80, label="Address 1: Country/Region", about="Country."),
-        text(
-            "ee_timezone", 100, label="Time Zone", about="IANA name, such as Europe/Berlin; for the best time to send."
+        ruled(
+            text(
+                "ee_timezone",
+                100,
+                label="Time Zone",
+                about="IANA name, such as Europe/Berlin; for the best time to send.",
+            ),
+            complaint,
         ),
         text("ee_externalid", 100, label="External Id", about="The record's id in another system; an alternate key."),
     )

@@ -1,0 +1,68 @@
+"""When people opened mail, an email a row, so that their habits are known without reading their mail.
+
+``{org}Records`` has a partition ``opens {id}`` for every person to whom mail went alone, and one, ``opens``, for the
+organization; a row's key inverts the time of sending, so the newest mail comes first. A row is written whole from all
+of its email's opens: written twice it is the same, judged anew it is corrected.
+"""
+
+from shared.engagement.reading_times import load
+from shared.storage import records
+from shared.storage.account import Conflict, PreconditionFailed
+from shared.storage.emails import MAX_TIME
+from shared.storage.organizations import Organization
+from shared.storage.tables import Entity, literal
+
+ORGANIZATION = "opens"
+"""The partition of all of an organization's mail; its rows say in which zone the recipient is."""
+NEWEST_OF_PERSON = 200
+NEWEST_OF_ORGANIZATION = 1000
+"""How many emails' opens are read: the newest, one page of storage."""
+
+_ATTEMPTS = 8
+
+
+def of_person(id: str) -> str:
+    """Return the partition of a person's opens."""
+    return f"opens {id}"
+
+
+async def write(
+    organization: Organization,
+    partition: str,
+    email_id: str,
+    sent_at: int,
+    times: str,
+    hits: int,
+    zone: str = "",
+) -> None:
+    """Write the `times` (`shared.engagement.reading_times`) at which an email, sent at `sent_at` (ms), was opened.
+
+    `hits` is how many hits that was told from: what knows fewer never overwrites what knows more.
+    """
+    key = f"{MAX_TIME - sent_at:014d}:{email_id}"
+    columns = {"times": times, "hits": hits, "zone": zone}
+    for _ in range(_ATTEMPTS):
+        stored = await records.get(organization, partition, key)
+        if stored is not None and stored["hits"] > hits:
+            return
+        try:
+            if stored is None:
+                await records.insert(organization, partition, key, columns)
+            else:
+                await records.put(organization, partition, key, columns, stored["etag"])
+        except (Conflict, PreconditionFailed):
+            continue
+        return
+    raise PreconditionFailed(412, "UpdateConditionNotSatisfied")
+
+
+async def read(organization: Organization, partition: str, newest: int) -> list[tuple[str, int]]:
+    """Return the opens of the `newest` emails of a partition: the recipient's zone, "" for a person's, and the time
+    (ms)."""
+    rows: list[Entity] = []
+    condition = f"PartitionKey eq {literal(partition)}"
+    async for page in organization.tables.query(organization.records, condition, page_size=newest):
+        rows += page
+        if len(rows) >= newest:
+            break
+    return [(row.get("zone", ""), at) for row in rows[:newest] for at in load(row["times"])]
