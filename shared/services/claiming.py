@@ -141,6 +141,14 @@ async def release(claim: Claim, delay: timedelta, changes: dict[str, Any] | None
     return delay
 
 
+def scheduled(later: str | None, now: datetime) -> str | None:
+    """Return the time that a mail waits for, None where it goes at once.
+
+    `later` is ``delayedemailsendtime``. A time in the past sends at once, as in Dataverse: such a mail is not late.
+    """
+    return later if later and parse_iso(later) > now else None
+
+
 def iso(time: datetime) -> str:
     """Return a time with milliseconds, as internal columns hold it."""
     return from_milliseconds(milliseconds(time)).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -21,7 +21,8 @@ from shared.storage.account import (
 DELIVER = "deliver"
 FOLD = "fold"
 MAILBOX = "mailbox"
-QUEUES = (DELIVER, FOLD, MAILBOX)
+REMIND = "remind"
+QUEUES = (DELIVER, FOLD, MAILBOX, REMIND)
 
 
 async def send(
