@@ -8,15 +8,18 @@ met there, on a queue, and delays nobody else.
 
 import asyncio
 import logging
-from collections import Counter
+from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from itertools import batched
 
 from shared.services.claiming import SOON, step
 from shared.storage import agenda, queues
 from shared.storage.account import StorageError
 from shared.storage.agenda import Entry
 from shared.storage.organizations import Organization
+from shared.storage.tables import MAX_OPERATIONS
 
 DELIVER = "deliver"
 REMIND = "remind"
@@ -34,13 +37,13 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class _Run:
-    """One run of the timer; `broken` are the queues that did not take a message in it, `unknown` counts entries whose
-    kind is none of ours."""
+    """One run of the timer; `broken` are the queues that did not take a message in it, `unknown` the emails of entries
+    whose kind is none of ours."""
 
     now: datetime
     limit: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(_AT_ONCE))
     broken: set[str] = field(default_factory=set)
-    unknown: Counter[str] = field(default_factory=Counter)
+    unknown: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
 
 
 async def enter_delivery(organization: Organization, email: str, due: datetime, now: datetime) -> None:
@@ -67,27 +70,40 @@ async def run_agenda(now: datetime) -> None:
     What cannot be handed over stays for the next run: one queue or shard that fails keeps none of the others waiting.
     """
     run = _Run(now)
-    await asyncio.gather(*(_see_to(shard, run) for shard in agenda.SHARDS))
-    for kind, count in run.unknown.items():
-        _log.warning("%s agenda entries of the kind %r wait for a version that knows it", count, kind)
+    failed = await _see_to_all(agenda.SHARDS, run)
+    # A connection that was dropped is no reason to make mail wait for a minute.
+    for shard in await _see_to_all(failed, run):
+        _log.warning("shard %s of the agenda waits for the next minute", shard)
+    for kind, emails in run.unknown.items():
+        _log.warning("%s agenda entries of the kind %r wait for a version that knows it", len(emails), kind)
 
 
-async def _see_to(shard: str, run: _Run) -> None:
+async def _see_to_all(shards: Sequence[str], run: _Run) -> list[str]:
+    """Hand over what is due in these shards; return those that failed on the way."""
+    results = await asyncio.gather(*(_see_to(shard, run) for shard in shards))
+    return [shard for shard, is_done in zip(shards, results, strict=True) if not is_done]
+
+
+async def _see_to(shard: str, run: _Run) -> bool:
+    """Hand over what is due in a shard and delete it, a transaction's worth at a time."""
     try:
         async for page in agenda.due(run.now, [shard]):
-            handed_over = await asyncio.gather(*(_hand_over(entry, run) for entry in page))
-            done = [entry for entry, is_done in zip(page, handed_over, strict=True) if is_done]
-            if done:
-                await step("remove", agenda.remove(done))
+            for some in batched(page, MAX_OPERATIONS, strict=False):
+                handed_over = await asyncio.gather(*(_hand_over(entry, run) for entry in some))
+                done = [entry for entry, is_done in zip(some, handed_over, strict=True) if is_done]
+                if done:
+                    await step("remove", agenda.remove(done))
     except StorageError as error:
-        _log.warning("shard %s of the agenda waits for the next minute: %s", shard, error.code)
+        _log.warning("shard %s of the agenda failed: %s", shard, error.code)
+        return False
+    return True
 
 
 async def _hand_over(entry: Entry, run: _Run) -> bool:
     """Send the message that an entry stands for; return whether that was done."""
     queue = QUEUE_OF.get(entry.kind)
     if queue is None:
-        run.unknown[entry.kind] += 1
+        run.unknown[entry.kind].add(entry.email)
         return False
     async with run.limit:
         if queue in run.broken:
