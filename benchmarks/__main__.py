@@ -1,4 +1,4 @@
-"""`make bench`: what a recipient's hit costs beside a synchronous tracker, what a list and the agenda cost as they grow.
+"""`make bench`: what a recipient's hit costs beside a synchronous tracker, what lists and the agenda cost as they grow.
 
 Nothing here passes or fails: figures belong to the machine they were measured on. docs/benchmarks.md keeps the ones
 that decisions rest on. `python -m benchmarks labels|throughput|outage|cold|lists|agenda` runs one part.

@@ -71,8 +71,9 @@ async def step[T](name: str, work: Coroutine[Any, Any, T]) -> T:
 async def take(organization: Organization, id: str, clock: Clock) -> Claim | timedelta | None:
     """Claim an email that is Pending Send and due, or Sending under an expired claim.
 
-    Returns the claim, how long to wait where the email is due soon or somebody else holds it, None where it is not
-    ours to send (any more).
+    Returns the claim, how long to wait where the email is due soon, None where it is not ours to send (any more). One
+    that somebody else holds is entered in the agenda for when that claim ends: however many ask meanwhile, that is one
+    entry, and no message goes round and round.
     """
     for _ in range(_ATTEMPTS):
         email = await emails.get_email(organization, id)
@@ -83,8 +84,11 @@ async def take(organization: Organization, id: str, clock: Clock) -> Claim | tim
         if free_at is None:
             return None
         if free_at > now:
-            waiting = free_at - now
-            return waiting if email["statuscode"] == SENDING or waiting <= SOON else None
+            if email["statuscode"] == SENDING:
+                ended = free_at + timedelta(seconds=1)
+                await agenda.add(agenda.Entry(ended, "deliver", organization.name, id))
+                return None
+            return free_at - now if free_at - now <= SOON else None
         claim = Claim(organization, id, uuid.uuid4().hex, clock, email)
         changes = {
             "statecode": 1,

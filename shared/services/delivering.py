@@ -59,8 +59,8 @@ class _CannotSend(Exception):
 async def deliver(organization: Organization, email_id: str, now: Clock) -> timedelta | None:
     """Make one attempt to deliver an email.
 
-    Returns after which delay to try again (throttled: as long as Microsoft 365 asks; claimed by somebody else: until
-    the claim expires; in doubt or out of reach: 15 seconds, doubling), None when it is done or not ours to do.
+    Returns after which delay to try again (throttled: as long as Microsoft 365 asks; in doubt or out of reach: 15
+    seconds, doubling), None when it is done, not ours to do, or claimed by somebody else.
     """
     try:
         claim = await take(organization, email_id, now)
@@ -73,7 +73,7 @@ async def deliver(organization: Organization, email_id: str, now: Clock) -> time
 async def give_up(organization: Organization, email_id: str, now: Clock) -> timedelta | None:
     """End a delivery that failed again and again as Failed, or as Sent where it turns out to have been sent.
 
-    Returns after which delay to try again while somebody else holds the claim or storage refuses, None when done.
+    Returns after which delay to try again while storage refuses, None when done or claimed by somebody else.
     """
     try:
         claim = await take(organization, email_id, now)
@@ -108,6 +108,11 @@ async def _attempt(claim: Claim) -> timedelta | None:
         await _discard_draft(claim)
     except Lost:
         _log.info("delivery of %s of %s was taken over", claim.id, claim.organization.name)
+    except Exception:
+        # The queue counts what fails: its next attempt must not find the claim taken, or it would never end as poison.
+        with contextlib.suppress(Lost, StorageError):
+            await release(claim, timedelta())
+        raise
     return None
 
 

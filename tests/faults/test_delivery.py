@@ -19,7 +19,7 @@ from shared.services.attaching import Attachment
 from shared.services.claiming import observer
 from shared.services.parties import Party
 from shared.settings import settings
-from shared.storage import blobs, emails
+from shared.storage import agenda, blobs, emails
 from shared.storage.account import NotFound
 from tests.delivery_world import CALLER, PNG, SELLER, TENANT, Clock, World
 from tests.standin_fixtures import IGNORED_WARNINGS, standin, world
@@ -212,7 +212,7 @@ async def test_nobody_else_calls_while_microsoft_365_asks_to_wait(world: World):
     assert await delivering.deliver(world.organization, email, clock) == timedelta(seconds=500)
     await world.call("DELETE", "/local/requests")
     clock.pass_(timedelta(seconds=499))
-    assert await delivering.deliver(world.organization, email, clock) == timedelta(seconds=1)
+    assert await delivering.deliver(world.organization, email, clock) is None
     await run_agenda(clock())
     assert await world.requests() == []
 
@@ -366,9 +366,46 @@ async def test_a_delivery_that_is_given_up_after_it_was_sent_is_sent(world: Worl
 
     with pytest.raises(Killed):
         await watched(delivering.deliver(world.organization, email, clock), die)
-    assert await delivering.give_up(world.organization, email, clock) == timedelta(seconds=300)
+    assert await delivering.give_up(world.organization, email, clock) is None
+    assert (await world.partition(email)).email["statuscode"] == 7
     clock.pass_(AFTER_A_CLAIM)
     assert await delivering.give_up(world.organization, email, clock) is None
+    await assert_sent_once(world, email, ann, follow=False)
+
+
+async def test_whoever_finds_it_claimed_leaves_one_entry_for_the_end_of_the_claim(world: World):
+    clock = Clock()
+    email, ann = await pending(world, follow=False, clock=clock)
+    await world.break_calls(r"POST .*/messages$", 429, retryAfter=3_000)
+    assert await delivering.deliver(world.organization, email, clock) == timedelta(seconds=3_000)
+    clock.pass_(timedelta(minutes=20))
+    for _ in range(3):
+        assert await delivering.deliver(world.organization, email, clock) is None
+        clock.pass_(timedelta(seconds=1))
+    found = [
+        entry.due - clock()
+        async for page in agenda.due(clock() + timedelta(hours=1))
+        for entry in page
+        if entry.email == email and entry.due > clock()
+    ]
+    assert found == [timedelta(seconds=3_000 - 1_200 + 1 - 3)]
+    clock.pass_(found[0])
+    await world.deliver(email, clock)
+    await assert_sent_once(world, email, ann, follow=False)
+
+
+async def test_a_delivery_that_fails_for_no_known_reason_lets_go_so_that_the_queue_can_count(world: World):
+    clock = Clock()
+    email, ann = await pending(world, follow=False, clock=clock)
+
+    async def fail(name: str) -> None:
+        if name == "after create draft":
+            raise RuntimeError("a defect")
+
+    for _ in range(2):
+        with pytest.raises(RuntimeError, match="a defect"):
+            await watched(delivering.deliver(world.organization, email, clock), fail)
+    await world.deliver(email, clock)
     await assert_sent_once(world, email, ann, follow=False)
 
 
