@@ -1,7 +1,7 @@
-"""`make bench`: what a recipient's hit costs beside a synchronous tracker, and what a list costs as it grows.
+"""`make bench`: what a recipient's hit costs beside a synchronous tracker, what lists and the agenda cost as they grow.
 
 Nothing here passes or fails: figures belong to the machine they were measured on. docs/benchmarks.md keeps the ones
-that decisions rest on. `python -m benchmarks labels|throughput|outage|cold|lists` runs one part.
+that decisions rest on. `python -m benchmarks labels|throughput|outage|cold|lists|agenda` runs one part.
 """
 
 import os
@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from benchmarks import agenda as scheduling
 from benchmarks import cold_start, load, peers, processor_time, service
 from benchmarks import labels as labelling
 from benchmarks import lists as listing
@@ -85,6 +86,11 @@ def labels() -> None:
 def lists() -> None:
     """Print what a page of every list and a new email cost with few emails and with many."""
     listing.report()
+
+
+def agenda() -> None:
+    """Print what the timer's minute costs with few entries that are not due and with many, and handing over many."""
+    scheduling.report()
 
 
 def _throughput(directory: Path) -> None:
@@ -184,6 +190,7 @@ PARTS: dict[str, Callable[[], None]] = {
     "outage": outage,
     "labels": labels,
     "lists": lists,
+    "agenda": agenda,
 }
 
 if __name__ == "__main__":

@@ -59,7 +59,7 @@ async def _report(issuer: Issuer, small: int, large: int, rounds: int) -> None:
         await provision_deployment()
         sizes = {"small": small, "large": large, PLAIN: small}
         organizations = [await fill(issuer, name, count) for name, count in sizes.items()]
-        calls = _count_calls()
+        calls = count_calls()
         print(f"|  | calls, {small:,} | {large:,} | ms, {small:,} | {large:,} | ratio | ms, {small:,}, plain Azurite |")
         print("|---|--:|--:|--:|--:|--:|--:|", flush=True)
         for name, condition, columns in _LISTS:
@@ -113,7 +113,7 @@ def _print_row(what: str, measured: Sequence[Sequence[Sample]]) -> None:
     print(f"| {what} | {calls[0]} | {calls[1]} | {ms[0]} | {ms[1]} | {ratio:.2f} | {ms[2]} |", flush=True)
 
 
-def _count_calls() -> Calls:
+def count_calls() -> Calls:
     """Return a count of the calls that this event loop makes to storage, over HTTP, from now on."""
     calls = Calls()
 

@@ -1,11 +1,24 @@
-"""Delivery: the queue of emails to send, what to do with those that keep failing, and the agenda's timer."""
+"""Delivery: the agenda's timer, the queues of emails and reminders that are due, what to do where they keep failing."""
 
+import logging
 import math
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
 
 import azure.functions as func
 
+if TYPE_CHECKING:
+    from shared.storage.organizations import Organization
+
+type _Attempt = Callable[[Organization, str, Callable[[], datetime]], Awaitable[timedelta | None]]
+
 blueprint = func.Blueprint()
+
+_WAIT_FOR_STORAGE = timedelta(seconds=15)
+_REMIND_AGAIN = timedelta(hours=1)
+
+_log = logging.getLogger(__name__)
 
 
 @blueprint.queue_trigger("message", "deliver", connection="AzureWebJobsStorage")
@@ -13,15 +26,8 @@ async def deliver(message: func.QueueMessage) -> None:
     """Make one attempt to send an email, and put the message back where another is needed."""
     from shared.services import delivering
     from shared.storage import queues
-    from shared.storage.organizations import find_organization
 
-    work = message.get_json()
-    organization = await find_organization(work["organization"])
-    if organization is None:
-        return
-    delay = await delivering.deliver(organization, work["email"], _now)
-    if delay is not None:
-        await queues.send(queues.DELIVER, work, _whole_seconds(delay))
+    await _attend(queues.DELIVER, message.get_json(), delivering.deliver)
 
 
 @blueprint.queue_trigger("message", "deliver-poison", connection="AzureWebJobsStorage")
@@ -29,15 +35,31 @@ async def give_up(message: func.QueueMessage) -> None:
     """End an email that failed as often as host.json allows as Failed, with a reason."""
     from shared.services import delivering
     from shared.storage import queues
-    from shared.storage.organizations import find_organization
+
+    await _attend(f"{queues.DELIVER}-poison", message.get_json(), delivering.give_up)
+
+
+@blueprint.queue_trigger("message", "remind", connection="AzureWebJobsStorage")
+async def remind(message: func.QueueMessage) -> None:
+    """Judge a reminder whose time has come."""
+    from shared.services import reminding
+    from shared.storage import queues
+
+    async def attempt(organization: "Organization", email: str, clock: Callable[[], datetime]) -> None:
+        await reminding.remind(organization, email, clock())
+
+    await _attend(queues.REMIND, message.get_json(), attempt)
+
+
+@blueprint.queue_trigger("message", "remind-poison", connection="AzureWebJobsStorage")
+async def remind_later(message: func.QueueMessage) -> None:
+    """Enter a reminder that failed as often as host.json allows again, for an hour later: it is not lost."""
+    from shared.services.agenda import REMIND
+    from shared.storage import agenda
 
     work = message.get_json()
-    organization = await find_organization(work["organization"])
-    if organization is None:
-        return
-    delay = await delivering.give_up(organization, work["email"], _now)
-    if delay is not None:
-        await queues.send(f"{queues.DELIVER}-poison", work, _whole_seconds(delay))
+    _log.error("a reminder of email %s of %s fails: look for its error above", work["email"], work["organization"])
+    await agenda.add(agenda.Entry(_now() + _REMIND_AGAIN, REMIND, work["organization"], work["email"]))
 
 
 @blueprint.timer_trigger("timer", "0 * * * * *", use_monitor=False)
@@ -46,6 +68,26 @@ async def agenda(timer: func.TimerRequest) -> None:  # noqa: ARG001 - the worker
     from shared.services.agenda import run_agenda
 
     await run_agenda(_now())
+
+
+async def _attend(queue: str, work: Mapping[str, str], attempt: _Attempt) -> None:
+    """Make an attempt at what a message names, and put the message back where another is needed.
+
+    One of an organization that is gone is dropped. Storage that does not answer is waited for: what failed while it was
+    away would end as poison.
+    """
+    from shared.storage import queues
+    from shared.storage.account import Unavailable
+    from shared.storage.organizations import find_organization
+
+    try:
+        organization = await find_organization(work["organization"])
+        delay = None if organization is None else await attempt(organization, work["email"], _now)
+    except Unavailable as error:
+        _log.warning("email %s of %s waits for storage: %s", work["email"], work["organization"], error.code)
+        delay = _WAIT_FOR_STORAGE
+    if delay is not None:
+        await queues.send(queue, work, _whole_seconds(delay))
 
 
 def _now() -> datetime:

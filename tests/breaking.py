@@ -9,7 +9,7 @@ import pytest
 from aiohttp import ClientSession, web
 from yarl import URL
 
-from shared.storage.account import account_of, host_account
+from shared.storage.account import Account, account_of, host_account
 from shared.storage.organizations import Organization
 from tests.organizations import an_organization
 
@@ -35,9 +35,9 @@ class Breaker:
 
 
 @asynccontextmanager
-async def a_breakable_organization(patch: pytest.MonkeyPatch) -> AsyncIterator[tuple[Breaker, Organization]]:
-    """Make an organization whose tables are reached through a breaker."""
-    account, found = host_account(), Breaker()
+async def breaking_tables(account: Account) -> AsyncIterator[tuple[Breaker, str]]:
+    """Stand before an account's Table service; yield the breaker and a connection string that leads through it."""
+    found = Breaker()
     upstream = account.table_url.rsplit("/", 1)[0]
     async with ClientSession(auto_decompress=False) as session:
 
@@ -66,12 +66,18 @@ async def a_breakable_organization(patch: pytest.MonkeyPatch) -> AsyncIterator[t
         site = web.TCPSite(runner, "127.0.0.1", 0)
         await site.start()
         port = runner.addresses[0][1]
+        yield found, account.connection_string.replace(upstream, f"http://127.0.0.1:{port}")
+        await runner.cleanup()
+
+
+@asynccontextmanager
+async def a_breakable_organization(patch: pytest.MonkeyPatch) -> AsyncIterator[tuple[Breaker, Organization]]:
+    """Make an organization whose tables are reached through a breaker."""
+    async with breaking_tables(host_account()) as (found, through):
         name = "fault" + uuid.uuid4().hex[:10]
-        through = account.connection_string.replace(upstream, f"http://127.0.0.1:{port}")
         patch.setenv(f"STORAGE_{name.upper()}", through)
         account_of.cache_clear()
         async with an_organization(name) as organization:
             yield found, organization
             found.arm(-1, after=False)
-        await runner.cleanup()
-        account_of.cache_clear()
+    account_of.cache_clear()

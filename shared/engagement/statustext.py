@@ -1,7 +1,7 @@
 """What a seller reads beside an email: whether it is scheduled, on its way, opened, and since when.
 
 Dynamics shows "scheduled to send", "not yet opened" and "Last opened yesterday" in its timeline (Microsoft's
-documentation of email engagement); ours says the hour as well. Times are UTC.
+documentation of email engagement); ours says the hour as well, and how late a scheduled mail left. Times are UTC.
 """
 
 from collections.abc import Mapping
@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 _SENT, _PENDING_SEND, _SENDING, _FAILED = 3, 6, 7, 8
+_SCALES = ((86_400, "day"), (3_600, "hour"), (60, "minute"), (0, "second"))
 
 
 def status_text(email: Mapping[str, Any], now: datetime) -> str:
@@ -29,8 +30,14 @@ def status_text(email: Mapping[str, Any], now: datetime) -> str:
     if status == _FAILED:
         return _with_reason("Not sent", email.get("ee_failurereason"))
     if status == _SENT and email.get("directioncode") is not False:
-        return _engagement(email, now)
+        return _sent(email, now)
     return ""
+
+
+def _sent(email: Mapping[str, Any], now: datetime) -> str:
+    engagement = _engagement(email, now)
+    late = email.get("ee_lateby")
+    return f"Sent {_duration(late)} late; {engagement[0].lower()}{engagement[1:]}" if late else engagement
 
 
 def _engagement(email: Mapping[str, Any], now: datetime) -> str:
@@ -48,6 +55,17 @@ def _with_reason(what: str, reason: str | None) -> str:
 
 def _moment(value: str | None) -> datetime | None:
     return datetime.fromisoformat(value).astimezone(UTC) if value else None
+
+
+def _duration(seconds: int) -> str:
+    """Return a duration in the unit that people would choose, rounded down.
+
+    >>> [_duration(seconds) for seconds in (150, 3_600, 7_500, 172_800)]
+    ['2 minutes', '1 hour', '2 hours', '2 days']
+    """
+    length, unit = next(scale for scale in _SCALES if seconds >= scale[0])
+    count = seconds // length
+    return f"{count} {unit}" + ("s" if count != 1 else "")
 
 
 def _when(moment: datetime, now: datetime) -> str:

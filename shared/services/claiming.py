@@ -71,8 +71,9 @@ async def step[T](name: str, work: Coroutine[Any, Any, T]) -> T:
 async def take(organization: Organization, id: str, clock: Clock) -> Claim | timedelta | None:
     """Claim an email that is Pending Send and due, or Sending under an expired claim.
 
-    Returns the claim, how long to wait where the email is due soon or somebody else holds it, None where it is not
-    ours to send (any more).
+    Returns the claim, how long to wait where the email is due soon, None where it is not ours to send (any more). One
+    that somebody else holds is entered in the agenda for when that claim ends: however many ask meanwhile, that is one
+    entry, and no message goes round and round.
     """
     for _ in range(_ATTEMPTS):
         email = await emails.get_email(organization, id)
@@ -83,8 +84,11 @@ async def take(organization: Organization, id: str, clock: Clock) -> Claim | tim
         if free_at is None:
             return None
         if free_at > now:
-            waiting = free_at - now
-            return waiting if email["statuscode"] == SENDING or waiting <= SOON else None
+            if email["statuscode"] == SENDING:
+                ended = free_at + timedelta(seconds=1)
+                await agenda.add(agenda.Entry(ended, "deliver", organization.name, id))
+                return None
+            return free_at - now if free_at - now <= SOON else None
         claim = Claim(organization, id, uuid.uuid4().hex, clock, email)
         changes = {
             "statecode": 1,
@@ -139,6 +143,14 @@ async def release(claim: Claim, delay: timedelta, changes: dict[str, Any] | None
     """Let go until `delay` from now, when anybody may go on, and return that; raise `Lost` where it is not ours."""
     await record("release", claim, {"_claimedto": iso(claim.clock() + delay), **(changes or {})})
     return delay
+
+
+def scheduled(later: str | None, now: datetime) -> str | None:
+    """Return the time that a mail waits for, None where it goes at once.
+
+    `later` is ``delayedemailsendtime``. A time in the past sends at once, as in Dataverse: such a mail is not late.
+    """
+    return later if later and parse_iso(later) > now else None
 
 
 def iso(time: datetime) -> str:

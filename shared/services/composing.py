@@ -26,22 +26,27 @@ from shared.engagement.options import (
     STATUS_NAMES,
     STATUS_OF_STATE,
 )
-from shared.engagement.times import iso_seconds, milliseconds
+from shared.engagement.times import iso_seconds, milliseconds, parse_iso
 from shared.services import attaching, reminding
+from shared.services.agenda import enter_delivery, hint_delivery
 from shared.services.attaching import MAX_ATTACHMENTS, Attachment
 from shared.services.caller import Caller
+from shared.services.claiming import scheduled
 from shared.services.drafts import decide, delete_blobs, is_undone, read_own, stamp
 from shared.services.errors import Missing, Refused
 from shared.services.parties import Party, check_parties, make_rows, replace_rows
 from shared.services.rights import demand_ownership, demand_write
 from shared.services.versions import demand_version
-from shared.storage import agenda, blobs, emails, queues, records
+from shared.storage import blobs, emails, records
 from shared.storage.account import Conflict, StorageError
 from shared.storage.organizations import Organization
 from shared.storage.tables import Entity, Operation, chunks, literal
 
 MAX_BODY = 3 * 1024 * 1024
 """Bytes of a body as JSON: a request to Graph stays under 4 MB, and following adds to it."""
+
+MAX_DELAY = timedelta(days=3653)
+"""How far ahead a mail can be scheduled: ten years, past every plan, short of every slip of the keyboard."""
 
 AROUND = frozenset({
     "regardingobjectid", "regardingobjectid_type", "ownerid", "reminderactioncardid",
@@ -77,6 +82,7 @@ async def create_email(
     if outgoing and not any(party.mask == SENDER for party in parties):
         parties = (Party(SENDER, "systemuser", caller.user), *parties)
     _check_body(body)
+    _check_schedule(columns, now)
     check_parties(caller, parties, outgoing=outgoing)
     if len(attachments) > MAX_ATTACHMENTS:
         raise Refused(f"An email has at most {MAX_ATTACHMENTS} attachments.")
@@ -140,6 +146,7 @@ async def change_email(
     """
     if body is not None:
         _check_body(body)
+    _check_schedule(changes, now)
     new_body = await _write_body(organization, id, body) if body is not None else ""
 
     async def attempt() -> str:
@@ -154,11 +161,14 @@ async def change_email(
             rows = replace_rows(partition.parties, await make_rows(organization, id, parties))
         if body is not None:
             wanted["_body"] = new_body or None
-        due = await _reschedule(organization, id, old, wanted, now)
+        due = _due(old, wanted, now)
+        if due is not None:
+            wanted["_scheduled"] = scheduled(wanted["delayedemailsendtime"], now)
+            await enter_delivery(organization, id, due, now)
         wanted |= await reminding.columns_of(organization, id, old, wanted, now)
         await emails.commit(organization, old, {**wanted, **stamp(caller, now)}, rows)
-        if due is not None and due <= now:
-            await queues.send(queues.DELIVER, {"organization": organization.name, "email": id})
+        if due is not None:
+            await hint_delivery(organization, id, due, now)
         return str(old.get("_body") or "")
 
     try:
@@ -259,19 +269,22 @@ def _check_changes(
         raise Refused(f"'{names[0]}' cannot be changed: the email is {STATUS_NAMES[current]}, not a Draft.")
 
 
-async def _reschedule(
-    organization: Organization, id: str, email: Entity, wanted: Mapping[str, Any], now: datetime
-) -> datetime | None:
-    """Enter a mail that waits for its time at the new time and return that; None where the time stays."""
+def _due(email: Entity, wanted: Mapping[str, Any], now: datetime) -> datetime | None:
+    """Return when a mail that waits is to leave after a change of its time; None where that is not changed."""
     status = wanted.get("statuscode", email.get("statuscode", DRAFT))
     if status != PENDING_SEND or "delayedemailsendtime" not in wanted:
         return None
-    later = wanted["delayedemailsendtime"]
-    due = max(datetime.fromisoformat(later), now) if later else now
-    # A minute later too where it goes now: the message that follows is only a hint.
-    entered = due if due > now else now + timedelta(minutes=1)
-    await agenda.add(agenda.Entry(entered, "deliver", organization.name, id))
-    return due
+    later = scheduled(wanted["delayedemailsendtime"], now)
+    return parse_iso(later) if later else now
+
+
+def _check_schedule(columns: Mapping[str, Any], now: datetime) -> None:
+    later = columns.get("delayedemailsendtime")
+    if later and parse_iso(later) - now > MAX_DELAY:
+        raise Refused(
+            f"'delayedemailsendtime' {later} is more than ten years ahead: choose a time before then, or null to send "
+            "at once."
+        )
 
 
 async def _forget(organization: Organization, rows: Sequence[Mapping[str, Any]]) -> None:

@@ -1,10 +1,11 @@
 """Delivering one email, exactly once, whatever fails or dies on the way.
 
-The steps: a claim (`shared.services.claiming`), the form in which it goes out (`shared.services.preparing`), a draft in
-the sender's mailbox that carries our key, its attachments, the keys by which replies find the email, the intent to
-send, sending, and Sent. Each is recorded before the next begins, and each can be repeated: a draft is looked up before
-another is made, attachments are compared with what is there, and a draft can be sent only once because it is none
-afterwards. After an intent the message is looked at by its immutable id before anything is sent again.
+The steps: a claim (`shared.services.claiming`), judging once more whether it may go out and be followed
+(`shared.services.recipients`), the form in which it goes out (`shared.services.preparing`), a draft in the sender's
+mailbox that carries our key, its attachments, the keys by which replies find the email, the intent to send, sending,
+and Sent. Each is recorded before the next begins, and each can be repeated: a draft is looked up before another is
+made, attachments are compared with what is there, and a draft can be sent only once because it is none afterwards.
+After an intent the message is looked at by its immutable id before anything is sent again.
 
 What remains: a message that is in neither Drafts nor Sent Items a minute after the intent ends as Failed with that
 reason, because Microsoft 365 does not tell whether it was sent and then removed, or deleted before.
@@ -23,8 +24,10 @@ from shared.graph import mail
 from shared.graph.client import GraphError, Rejected, Throttled, Unreachable
 from shared.services import alerting
 from shared.services.claiming import Claim, Clock, Gone, Lost, iso, record, release, renew, step, take
+from shared.services.errors import Refused
 from shared.services.mailboxes import follow_mailbox
 from shared.services.preparing import prepare, reader
+from shared.services.recipients import check_recipients, read_people, recipients_of, why_not_followed
 from shared.services.sending import size_on_the_way
 from shared.storage import blobs, emails, records
 from shared.storage.account import NotFound, StorageError, Unavailable
@@ -38,6 +41,8 @@ DOUBT_ENDS = timedelta(seconds=60)
 """After this a draft that is still one is taken as not sent."""
 GIVE_UP = timedelta(hours=24)
 LONGEST_WAIT = timedelta(minutes=10)
+IN_TIME = timedelta(minutes=2)
+"""A scheduled mail that leaves within this of its time is not late."""
 
 _STORED_OVERHEAD = 64 * 1024
 """Bytes by which Exchange may show an attachment larger than the file: it counts the attachment's properties too."""
@@ -55,8 +60,8 @@ class _CannotSend(Exception):
 async def deliver(organization: Organization, email_id: str, now: Clock) -> timedelta | None:
     """Make one attempt to deliver an email.
 
-    Returns after which delay to try again (throttled: as long as Microsoft 365 asks; claimed by somebody else: until
-    the claim expires; in doubt or out of reach: 15 seconds, doubling), None when it is done or not ours to do.
+    Returns after which delay to try again (throttled: as long as Microsoft 365 asks; in doubt or out of reach: 15
+    seconds, doubling), None when it is done, not ours to do, or claimed by somebody else.
     """
     try:
         claim = await _take(organization, email_id, now)
@@ -69,23 +74,32 @@ async def deliver(organization: Organization, email_id: str, now: Clock) -> time
 async def give_up(organization: Organization, email_id: str, now: Clock) -> timedelta | None:
     """End a delivery that failed again and again as Failed, or as Sent where it turns out to have been sent.
 
-    Returns after which delay to try again while somebody else holds the claim, None when done.
+    Returns after which delay to try again while storage refuses, None when done or claimed by somebody else.
     """
-    claim = await _take(organization, email_id, now)
-    if not isinstance(claim, Claim):
-        return claim
+    try:
+        claim = await _take(organization, email_id, now)
+        if isinstance(claim, Claim):
+            await _give_up(claim)
+            return None
+    except StorageError as error:
+        # Nothing can be recorded of it: to give up would leave it Pending Send for ever.
+        _log.error("storage refuses email %s, mend the account of %s: %s", email_id, organization.name, error.code)
+        return LONGEST_WAIT
+    return claim
+
+
+async def _give_up(claim: Claim) -> None:
     try:
         state = await _look(claim)
         if state is not None and not state.is_draft:
             await _finish(claim, state)
-            return None
+            return
     except GraphError as error:
-        _log.warning("what became of %s of %s is not known: %s", email_id, organization.name, error)
+        _log.warning("what became of %s of %s is not known: %s", claim.id, claim.organization.name, error)
     except Lost:
-        return None
+        return
     with contextlib.suppress(Lost):
         await _fail(claim, UNCERTAIN if claim.email.get("_intent") else BROKEN)
-    return None
 
 
 async def _take(organization: Organization, email_id: str, now: Clock) -> Claim | timedelta | None:
@@ -104,6 +118,11 @@ async def _attempt(claim: Claim) -> timedelta | None:
         await _discard_draft(claim)
     except Lost:
         _log.info("delivery of %s of %s was taken over", claim.id, claim.organization.name)
+    except Exception:
+        # The queue counts what fails: its next attempt must not find the claim taken, or it would never end as poison.
+        with contextlib.suppress(Lost, StorageError):
+            await release(claim, timedelta())
+        raise
     return None
 
 
@@ -133,6 +152,7 @@ async def _carry_out(claim: Claim) -> timedelta | None:
         await _finish(claim, state)
         return None
     if not claim.email.get("_prepared"):
+        await _judge(claim)
         await prepare(claim)
     partition = await _read(claim)
     state = state or await _make_draft(claim, partition)
@@ -144,6 +164,18 @@ async def _carry_out(claim: Claim) -> timedelta | None:
     await _index(claim, state)
     await _send(claim, state)
     return None
+
+
+async def _judge(claim: Claim) -> None:
+    """Judge recipients and consent as they are now: the mail may have waited for months since it was sent."""
+    recipients = recipients_of(await read_people(claim.organization, (await _read(claim)).parties))
+    try:
+        check_recipients(claim.organization, recipients)
+    except Refused as error:
+        raise _CannotSend(str(error)) from None
+    reason = why_not_followed(claim.organization, claim.email, recipients)
+    if reason != claim.email.get("ee_followreason"):
+        await record("judged", claim, {"isemailfollowed": reason is None, "ee_followreason": reason})
 
 
 async def _look(claim: Claim) -> mail.MessageState | None:
@@ -262,10 +294,23 @@ async def _finish(claim: Claim, state: mail.MessageState) -> None:
         "modifiedon": iso_seconds(milliseconds(claim.clock())),
         "messageid": state.internet_id or claim.email.get("messageid"),
         "_conversation": state.conversation or claim.email.get("_conversation"),
+        "ee_lateby": _seconds_late(claim),
         "_sentbody": None,
     }
     await record("sent", claim, changes)
     await _forget_body(claim, body)
+
+
+def _seconds_late(claim: Claim) -> int | None:
+    """Return by how much a scheduled mail left after its time, None where that was in time.
+
+    It left when that was intended: whoever records it may have come much later.
+    """
+    if not claim.email.get("_scheduled"):
+        return None
+    left = parse_iso(claim.email["_intent"]) if claim.email.get("_intent") else claim.clock()
+    late = left - parse_iso(claim.email["_scheduled"])
+    return int(late.total_seconds()) if late > IN_TIME else None
 
 
 async def _fail(claim: Claim, reason: str) -> None:

@@ -21,8 +21,9 @@ from shared.storage.account import (
 DELIVER = "deliver"
 FOLD = "fold"
 MAILBOX = "mailbox"
+REMIND = "remind"
 TELL = "tell"
-QUEUES = (DELIVER, FOLD, MAILBOX, TELL)
+QUEUES = (DELIVER, FOLD, MAILBOX, REMIND, TELL)
 
 
 async def send(

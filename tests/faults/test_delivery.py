@@ -12,7 +12,7 @@ import pytest
 
 from functions import delivery as triggers
 from shared.engagement.refusals import UNCERTAIN, UNREACHABLE
-from shared.engagement.times import parse_iso
+from shared.engagement.times import iso_seconds, milliseconds
 from shared.graph import mail as graph
 from shared.services import composing, delivering
 from shared.services.agenda import run_agenda
@@ -144,12 +144,11 @@ async def test_the_agenda_finds_a_delivery_whose_worker_died(world: World):
 
     with pytest.raises(Killed):
         await watched(delivering.deliver(world.organization, email, clock), die)
-    world.messages()
     await run_agenda(clock() + timedelta(minutes=2))
-    assert world.messages() == []
+    world.messages()
     clock.pass_(AFTER_A_CLAIM + timedelta(minutes=1))
     await run_agenda(clock())
-    assert {"organization": world.organization.name, "email": email} in world.messages()
+    assert world.messages() == [{"organization": world.organization.name, "email": email}]
     await world.deliver(email, clock)
     await assert_sent_once(world, email, ann, follow=False)
 
@@ -215,7 +214,7 @@ async def test_nobody_else_calls_while_microsoft_365_asks_to_wait(world: World):
     assert await delivering.deliver(world.organization, email, clock) == timedelta(seconds=500)
     await world.call("DELETE", "/local/requests")
     clock.pass_(timedelta(seconds=499))
-    assert await delivering.deliver(world.organization, email, clock) == timedelta(seconds=1)
+    assert await delivering.deliver(world.organization, email, clock) is None
     await run_agenda(clock())
     assert await world.requests() == []
 
@@ -413,9 +412,46 @@ async def test_a_delivery_that_is_given_up_after_it_was_sent_is_sent(world: Worl
 
     with pytest.raises(Killed):
         await watched(delivering.deliver(world.organization, email, clock), die)
-    assert await delivering.give_up(world.organization, email, clock) == timedelta(seconds=300)
+    assert await delivering.give_up(world.organization, email, clock) is None
+    assert (await world.partition(email)).email["statuscode"] == 7
     clock.pass_(AFTER_A_CLAIM)
     assert await delivering.give_up(world.organization, email, clock) is None
+    await assert_sent_once(world, email, ann, follow=False)
+
+
+async def test_whoever_finds_it_claimed_leaves_one_entry_for_the_end_of_the_claim(world: World):
+    clock = Clock()
+    email, ann = await pending(world, follow=False, clock=clock)
+    await world.break_calls(r"POST .*/messages$", 429, retryAfter=600)
+    assert await delivering.deliver(world.organization, email, clock) == timedelta(seconds=600)
+    clock.pass_(timedelta(seconds=400))
+    for _ in range(3):
+        assert await delivering.deliver(world.organization, email, clock) is None
+        clock.pass_(timedelta(seconds=1))
+    found = [
+        entry.due - clock()
+        async for page in agenda.due(clock() + timedelta(hours=1))
+        for entry in page
+        if entry.email == email and entry.due > clock()
+    ]
+    assert found == [timedelta(seconds=601 - 403)]
+    clock.pass_(found[0])
+    await world.deliver(email, clock)
+    await assert_sent_once(world, email, ann, follow=False)
+
+
+async def test_a_delivery_that_fails_for_no_known_reason_lets_go_so_that_the_queue_can_count(world: World):
+    clock = Clock()
+    email, ann = await pending(world, follow=False, clock=clock)
+
+    async def fail(name: str) -> None:
+        if name == "before draft":
+            raise RuntimeError("a defect")
+
+    for _ in range(2):
+        with pytest.raises(RuntimeError, match="a defect"):
+            await watched(delivering.deliver(world.organization, email, clock), fail)
+    await world.deliver(email, clock)
     await assert_sent_once(world, email, ann, follow=False)
 
 
@@ -475,18 +511,17 @@ async def test_the_agenda_hands_over_what_is_due_and_forgets_it(world: World):
     assert world.messages() == []
 
 
-async def test_the_agenda_drops_what_was_sent_taken_back_or_moved(world: World):
+async def test_a_message_about_what_was_sent_taken_back_moved_or_deleted_is_dropped(world: World):
     clock = Clock()
-    sent, _ = await pending(world, follow=False, clock=clock)
+    mails = [(await pending(world, follow=False, clock=clock))[0] for _ in range(4)]
+    sent, taken_back, moved, deleted = mails
     await world.deliver(sent, clock)
-    moved, _ = await pending(world, follow=False, clock=clock)
-    later = (clock() + timedelta(hours=1)).strftime("%Y-%m-%dT%H:%M:%SZ")
-    row = (await world.partition(moved)).email
-    await emails.commit(world.organization, row, {"delayedemailsendtime": later})
-    world.messages()
-    clock.pass_(timedelta(minutes=10))
-    await run_agenda(clock())
-    assert world.messages() == []
-    found = [entry async for page in agenda.due(clock()) for entry in page]
-    assert [entry for entry in found if entry.organization == world.organization.name] == []
-    assert parse_iso(later) > clock()
+    changes = {"statecode": 0, "statuscode": 1}
+    await composing.change_email(world.organization, CALLER, taken_back, changes, now=clock())
+    later = {"delayedemailsendtime": iso_seconds(milliseconds(clock() + timedelta(hours=1)))}
+    await composing.change_email(world.organization, CALLER, moved, later, now=clock())
+    await composing.delete_email(world.organization, CALLER, deleted)
+    await world.call("DELETE", "/local/requests")
+    for mail in mails:
+        assert await delivering.deliver(world.organization, mail, clock) is None
+    assert await world.requests() == []

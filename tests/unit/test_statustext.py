@@ -33,6 +33,12 @@ def email(status: int, **columns: Any) -> dict[str, Any]:
         (email(3, isemailfollowed=False, ee_followreason="Ann disallows it"), "Not followed: Ann disallows it"),
         (email(3, isemailfollowed=False), "Not followed"),
         (email(3), "Not yet opened"),
+        (email(3, ee_lateby=121), "Sent 2 minutes late; not yet opened"),
+        (email(3, ee_lateby=3_600, isemailfollowed=False), "Sent 1 hour late; not followed"),
+        (
+            email(3, ee_lateby=7_500, lastopenedtime="2026-11-23T08:00:00Z"),
+            "Sent 2 hours late; last opened today at 08:00 UTC",
+        ),
         (email(3, lastopenedtime="2026-11-23T08:00:00Z"), "Last opened today at 08:00 UTC"),
         (email(3, lastopenedtime="2026-11-22T23:59:59Z"), "Last opened yesterday at 23:59 UTC"),
         (email(3, lastopenedtime="2026-11-21T23:59:59Z"), "Last opened on 21 November at 23:59 UTC"),

@@ -1,0 +1,116 @@
+"""Who a mail is from and goes to, with their records as they are now: may it go out, and may it be followed?
+
+Judged when a mail is sent, and again when it leaves: between the two a scheduled mail may wait for months.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from shared.engagement import following
+from shared.engagement.addresses import is_address
+from shared.engagement.options import BCC, CC, SENDER, TO
+from shared.services.errors import Refused
+from shared.services.parties import ADDRESS_COLUMNS, NAME_COLUMNS
+from shared.storage import records
+from shared.storage.organizations import Organization
+from shared.storage.tables import Entity
+
+RECIPIENTS = (TO, CC, BCC)
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """A party with its record, if it has one, and the address that mail goes to ("" unknown)."""
+
+    row: Entity
+    record: Entity | None
+    address: str
+    name: str
+
+    @property
+    def role(self) -> int:
+        return int(self.row["participationtypemask"])
+
+    @property
+    def kind(self) -> str:
+        return str(self.row.get("partyid_type") or "")
+
+
+async def read_people(organization: Organization, parties: Sequence[Entity]) -> list[Person]:
+    """Return the parties of an email with their records as they are now, in order."""
+    people: list[Person] = []
+    for start in range(0, len(parties), 32):
+        some = parties[start : start + 32]
+        found = await asyncio.gather(*(_record(organization, party) for party in some))
+        people.extend(_person(party, record) for party, record in zip(some, found, strict=True))
+    return people
+
+
+async def _record(organization: Organization, party: Entity) -> Entity | None:
+    if not party.get("partyid") or not party.get("partyid_type"):
+        return None
+    return await records.get(organization, party["partyid_type"], party["partyid"])
+
+
+def _person(party: Entity, record: Entity | None) -> Person:
+    kind = str(party.get("partyid_type") or "")
+    known = record or {}
+    # The address written down with the party was chosen for it; the record's own may have come only later.
+    address = party.get("addressused") or known.get(ADDRESS_COLUMNS.get(kind, ""), "") or ""
+    name = known.get(NAME_COLUMNS.get(kind, "")) or party.get("_name") or party.get("unresolvedpartyname") or address
+    return Person(party, record, str(address), str(name or "without a name"))
+
+
+def recipients_of(people: Sequence[Person]) -> list[Person]:
+    """Return those whom the mail goes to: To, Cc and Bcc."""
+    return [person for person in people if person.role in RECIPIENTS]
+
+
+def check_sender(people: Sequence[Person]) -> Person:
+    """Return the sender; raise `Refused` where there is not one, or it is no user with an address."""
+    senders = [person for person in people if person.role == SENDER]
+    if len(senders) != 1:
+        raise Refused("The email needs one sender: an activity party with participationtypemask 1.")
+    [sender] = senders
+    if sender.kind == "queue":
+        raise Refused(f"The sender {sender.name} is a queue. Email is sent from users only: choose a systemuser.")
+    if sender.kind != "systemuser":
+        raise Refused(f"The sender {sender.name} is not a user: choose a systemuser.")
+    if not is_address(sender.address):
+        raise Refused(f"The sender {sender.name} has no valid internalemailaddress to send from.")
+    return sender
+
+
+def check_recipients(organization: Organization, recipients: Sequence[Person]) -> None:
+    """Raise `Refused` naming a recipient who cannot or will not be written to, or where there is none."""
+    if not recipients:
+        raise Refused("The email has no recipient: add an activity party with participationtypemask 2, 3 or 4.")
+    for person in recipients:
+        if person.kind and person.record is None:
+            raise Refused(f"The recipient {person.name} does not exist any more: remove or replace them.")
+        if not person.kind and not organization.settings["allowunresolvedpartiesonemailsend"]:
+            raise Refused(
+                f"The recipient {person.name} is not resolved to a record, which this organization demands "
+                "(allowunresolvedpartiesonemailsend)."
+            )
+        if not person.address:
+            raise Refused(f"The recipient {person.name} has no email address.")
+        if not is_address(person.address):
+            raise Refused(f"The address of the recipient {person.name} is not valid: {person.address[:100]!r}.")
+        if person.record is not None and person.record.get("donotemail"):
+            raise Refused(f"The recipient {person.name} does not want to get email (donotemail).")
+
+
+def why_not_followed(organization: Organization, email: Entity, recipients: Sequence[Person]) -> str | None:
+    """Return why an email is not followed, None when it is (`shared.engagement.following`)."""
+    return following.why_not_followed(
+        preference=bool(email.get("followemailuserpreference")),
+        switched_on=bool(organization.settings["isemailmonitoringallowed"]),
+        parties=[
+            following.Party(
+                person.role, person.kind, person.name, (person.record or {}).get("followemail") is not False
+            )
+            for person in recipients
+        ],
+    )
