@@ -41,7 +41,7 @@ DEFAULT_SETTINGS: Mapping[str, Any] = {
     "allowed_origins": [],
     "untouched_domains": [],
     "attachment_drive": "",
-    "card_kinds_off": OFF_BY_DEFAULT,
+    "card_kinds_off": list(OFF_BY_DEFAULT),
     "message_size_limit": 35 * 1024 * 1024,
     "alert_by_mail": False,
     "alert_webhook": "",
