@@ -153,7 +153,7 @@ async def send_mail(request: Request) -> Response:
     body = await json_object(request)
     message = body.get("message", body.get("Message"))
     keep = body.get("saveToSentItems", body.get("SaveToSentItems", True))
-    if not isinstance(message, dict) or keep not in {True, False, None, "true", "false"}:
+    if not isinstance(message, dict) or keep not in (True, False, None, "true", "false"):
         raise bad_request("'message' must be a message, and 'saveToSentItems' true or false.", "RequestBodyRead")
     with standin.db:
         draft, _ = _make_draft(standin.db, owner, message, "drafts")
