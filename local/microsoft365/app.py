@@ -134,6 +134,7 @@ def _local() -> list[BaseRoute]:
         _route(f"{mailbox}/reply", POST=control.reply_to),
         _route(f"{mailbox}/bounce", POST=control.bounce_from),
         _route("/local/faults", GET=control.list_faults, POST=control.add_fault, DELETE=control.clear_faults),
+        _route("/local/clock", PUT=control.set_clock),
         _route("/local/requests", GET=control.list_calls, DELETE=control.clear_calls),
         _route("/local/violations", GET=control.list_violations, DELETE=control.clear_violations),
         _route("/local/tenants/{tenant}/sharing", PUT=control.switch_sharing),

@@ -19,6 +19,7 @@ from local.microsoft365.messages import Message, arrived
 from local.microsoft365.notifications import publish, publish_lifecycle
 from local.microsoft365.standin import StandIn, standin_of
 from local.microsoft365.store import turn
+from local.microsoft365.times import parse, stop_clock
 from local.microsoft365.world import find_received, reply
 
 _EVENTS = ("missed", "subscriptionRemoved", "reauthorizationRequired")
@@ -94,6 +95,17 @@ async def list_faults(request: Request) -> Response:
 async def clear_faults(request: Request) -> Response:
     """DELETE /local/faults: mend everything."""
     standin_of(request).faults.clear()
+    return Response(status_code=204)
+
+
+async def set_clock(request: Request) -> Response:
+    """PUT /local/clock {"now": "2026-10-25T01:00:00Z"}: stop the clock of mailboxes and drives; null lets it go on."""
+    body = await json_object(request)
+    _refuse_unknown(body, {"now"})
+    try:
+        stop_clock(None if body.get("now") is None else parse(_text(body, "now")))
+    except ValueError as error:
+        raise bad_request(str(error)) from None
     return Response(status_code=204)
 
 

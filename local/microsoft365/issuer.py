@@ -9,6 +9,7 @@ import hashlib
 import os
 import re
 import secrets
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -250,13 +251,13 @@ def _user_claims(person: Person, client: str, audience: str) -> dict[str, Any]:
 def _sign(
     signer: Signer, base_url: str, tenant: Tenant, version: str, audience: str, lifetime: int, claims: dict[str, Any]
 ) -> str:
-    issued = int(now()) + min(0, lifetime) - (300 if lifetime <= 0 else 0)
+    issued = int(time.time()) + min(0, lifetime) - (300 if lifetime <= 0 else 0)
     client = claims.pop("client")
     common = {
         "aud": audience,
         "iat": issued,
         "nbf": issued,
-        "exp": int(now()) + lifetime,
+        "exp": int(time.time()) + lifetime,
         "tid": tenant.id,
         "uti": new_secret(),
         **claims,

@@ -1,12 +1,23 @@
-"""Points in time as Graph writes them: seconds since 1970 inside, ISO 8601 in UTC outside."""
+"""Points in time as Graph writes them: seconds since 1970 inside, ISO 8601 in UTC outside.
+
+The clock can be stopped at a time for what happens in mailboxes and drives; tokens live by the real one.
+"""
 
 import time
 from datetime import UTC, datetime
 
+_stopped_at: float | None = None
+
 
 def now() -> float:
-    """Return the present as seconds since 1970."""
-    return time.time()
+    """Return the present as seconds since 1970: where the clock is stopped, that time."""
+    return time.time() if _stopped_at is None else _stopped_at
+
+
+def stop_clock(moment: float | None) -> None:
+    """Stop the clock at a moment, or let it go on (None)."""
+    global _stopped_at
+    _stopped_at = moment
 
 
 def stamp(moment: float) -> str:

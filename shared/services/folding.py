@@ -162,7 +162,8 @@ async def _commit(
     due = {kind: alert_at(facts, timeline, hits) for kind, hits in alerting.HITS.items()}
     cards = _cards(organization, partition.email, due, now)
     states = {alerting.state_column(kind): state for kind, state in cards.items()}
-    read_at = dump_times(reading_times(timeline)) or None
+    # While it is not recorded as sent, which a fetch may precede, habits have no place; the next fold keeps them.
+    read_at = (dump_times(reading_times(timeline)) or None) if facts.sent_at is not None else None
     changes = _changed_columns(partition.email, {**_columns(timeline), **states, "_readat": read_at})
     if "_readat" in changes:
         # Before the email says so: a crash in between is made good by the next fold.

@@ -3,7 +3,7 @@
 import logging
 import uuid
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from shared.engagement.addresses import is_address
@@ -61,7 +61,7 @@ async def send_email(
     organization: Organization,
     email_id: str,
     caller: Caller,
-    now: datetime | None = None,
+    now: datetime,
     *,
     columns: Mapping[str, Any] | None = None,
 ) -> None:
@@ -71,7 +71,6 @@ async def send_email(
     Raises `Missing`, `Denied`, and `Refused` naming what stands in the way: not a Draft or Failed, a sender that is no
     user with an address, no recipient, a recipient that cannot or will not be written to, too large.
     """
-    now = now or datetime.now(UTC)
     for _ in range(_ATTEMPTS):
         partition = await emails.read_partition(organization, email_id)
         if partition is None:

@@ -59,7 +59,7 @@ async def send_email(context: Context, id: str, sent: Mapping[str, Any]) -> Answ
     if issue:
         from shared.services.sending import send_email as send
 
-        await send(organization, id, caller, columns=kept)
+        await send(organization, id, caller, context.now, columns=kept)
     else:
         await composing.change_email(organization, caller, id, {"statuscode": SENT, **kept}, now=context.now)
     return {

@@ -220,6 +220,23 @@ async def test_what_a_crash_left_between_habits_and_counters_is_made_good(
     assert await opens_of(organization, person) == ["2026-11-02T10:30:00Z"]
 
 
+async def test_an_open_before_the_mail_is_recorded_as_sent_is_folded_and_kept_with_the_next(seller: Client) -> None:
+    organization = seller.organization
+    person = (await contact(seller, address1_country="Germany"))["contactid"]
+    sent = datetime(2026, 11, 2, 9, 30, tzinfo=UTC)
+    email_id = await sent_to(organization, person, sent)
+    row = await emails.get_email(organization, email_id)
+    assert row is not None
+    await emails.commit(organization, row, {"statuscode": 7, "senton": None})
+    await fold_open(organization, email_id, sent + timedelta(seconds=2), 1, "203.0.113.9")
+    row = await emails.get_email(organization, email_id)
+    assert row is not None
+    assert (row["opencount"], await opens_of(organization, person)) == (1, [])
+    await emails.commit(organization, row, {"statuscode": 3, "senton": iso_seconds(milliseconds(sent))})
+    await fold_open(organization, email_id, sent + timedelta(hours=2), 2, "203.0.113.9")
+    assert sorted(await opens_of(organization, person)) == ["2026-11-02T09:30:02Z", "2026-11-02T11:30:00Z"]
+
+
 async def test_what_was_told_from_fewer_hits_never_overwrites_what_was_told_from_more(
     organization: Organization,
 ) -> None:

@@ -129,8 +129,8 @@ async def test_only_its_owner_or_a_manager_sends_it(world: World):
     mail = await world.write(await world.contact())
     other = Caller(MANAGER.id, "", "", frozenset({"Seller"}))
     with pytest.raises(Denied):
-        await send_email(world.organization, mail, other)
-    await send_email(world.organization, mail, replace(other, roles=frozenset({"Manager"})))
+        await send_email(world.organization, mail, other, Clock()())
+    await send_email(world.organization, mail, replace(other, roles=frozenset({"Manager"})), Clock()())
 
 
 @pytest.mark.parametrize(
