@@ -1173,6 +1173,18 @@ class TestWorld:
         assert answer.status_code == status
         assert answer.json()["error"]["message"]
 
+    def test_a_stopped_clock_dates_mail_and_lets_tokens_be(self, graph: httpx.Client, anyone: httpx.Client) -> None:
+        assert anyone.put("/local/clock", json={"now": "2021-03-04T05:06:07Z"}).status_code == 204
+        message = draft(graph, subject="Long ago")
+        assert message["createdDateTime"] == "2021-03-04T05:06:07Z"
+        assert graph.post(f"{place(message)}/send").status_code == 202
+        [came] = [message for message in arrived(anyone) if message["subject"] == "Long ago"]
+        assert (came["sentDateTime"], came["receivedDateTime"]) == ("2021-03-04T05:06:07Z", "2021-03-04T05:06:07Z")
+        for wrong in ({"now": "noon"}, {"now": 5}, {"now": "2021-03-04T05:06:07"}, {"hour": 1}):
+            assert anyone.put("/local/clock", json=wrong).status_code == 400
+        assert anyone.put("/local/clock", json={"now": None}).status_code == 204
+        assert draft(graph)["createdDateTime"] > "2026"
+
 
 class TestFaults:
     def test_the_next_calls_break_and_then_it_is_mended(self, graph: httpx.Client, anyone: httpx.Client) -> None:

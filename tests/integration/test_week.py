@@ -243,8 +243,12 @@ class Week:
         assert (await self.seller.patch(path, changes, now=self.now)).status == 204
 
     async def hit(self, mail: str, at: str, headers: dict[str, str], kind: Kind = Kind.OPEN) -> None:
-        """Have an email fetched, each time from another address; five seconds later it is folded."""
+        """Have an email fetched at a time."""
         await self.pass_to(at)
+        await self.hit_now(mail, headers, kind)
+
+    async def hit_now(self, mail: str, headers: dict[str, str], kind: Kind = Kind.OPEN) -> None:
+        """Have an email fetched, each time from another address; five seconds later it is folded."""
         self.hits += 1
         after = (self.now - SENT).total_seconds()
         row = a_hit(mail, after, kind, headers=headers, address=f"203.0.113.{self.hits}")
@@ -489,7 +493,9 @@ async def test_a_week_in_which_things_change_before_they_are_due(week: Week):
     names = ("First", "Second", "Moved", "Cancelled", "Deleted", "Withdrawn", "Late", "Hardly")
     people = {name: await week.contact(name) for name in names}
     # Half past two on Sunday comes twice in Berlin; whoever gives the offset is understood.
-    await week.schedule("First", people["First"], "2026-10-25T02:30:00+02:00")
+    first = await week.schedule(
+        "First", people["First"], "2026-10-25T02:30:00+02:00", (NOT_OPENED, "2026-10-27T03:00:00Z")
+    )
     await week.schedule("Second", people["Second"], "2026-10-25T02:30:00+01:00")
     moved = await week.schedule("Moved", people["Moved"], "2026-10-26T09:00:00Z", (NOT_OPENED, "2026-10-26T12:00:00Z"))
     cancelled = await week.schedule("Cancelled", people["Cancelled"], "2026-10-26T10:00:00Z")
@@ -508,7 +514,9 @@ async def test_a_week_in_which_things_change_before_they_are_due(week: Week):
     assert (await week.seller.send("DELETE", f"emails({deleted})", now=week.now)).status == 204
     await week.change(f"contacts({people['Withdrawn']})", followemail=False)
     await week.pass_to("2026-10-27T01:30:00Z")
-    # The timer is down until four.
+    # The timer is down until four; what is opened meanwhile comes after the time of its reminder.
+    week.clock.now = moment("2026-10-27T03:30:00Z")
+    await week.hit_now(first, OUTLOOK)
     week.clock.now = moment("2026-10-27T04:00:00Z")
     await week.pass_to("2026-10-27T04:30:00Z")
     assert (await week.row(late))["ee_statustext"] == "Sent 2 hours late; not yet opened"
@@ -525,6 +533,15 @@ async def test_a_week_in_which_things_change_before_they_are_due(week: Week):
     assert sorted(week.sent) == sorted(left)
     assert [(name, at) for name, _ in left for at in await week.arrivals(name)] == left
     assert await week.arrivals("Cancelled") == await week.arrivals("Deleted") == []
+    assert await week.told(first) == {
+        "statuscode": 3,
+        "senton": "2026-10-25T00:30:00Z",
+        "isemailfollowed": True,
+        "lastopenedtime": "2026-10-27T03:30:00Z",
+        "opencount": 1,
+        "emailreminderstatus": 2,
+        "ee_statustext": "Last opened yesterday at 03:30 UTC",
+    }
     assert await week.told(moved) == {
         "statuscode": 3,
         "senton": "2026-10-27T14:15:30Z",
@@ -557,4 +574,8 @@ async def test_a_week_in_which_things_change_before_they_are_due(week: Week):
         "isemailfollowed": True,
         "ee_statustext": "Not yet opened",
     }
-    assert await week.cards() == [("Reminder: Late to Late", "2026-10-27T04:00:00Z")]
+    assert sorted(await week.cards()) == [
+        ("First opened First", "2026-10-27T03:30:05Z"),
+        ("Reminder: First to First", "2026-10-27T04:00:00Z"),
+        ("Reminder: Late to Late", "2026-10-27T04:00:00Z"),
+    ]
