@@ -21,6 +21,7 @@ from typing import Any
 
 import orjson
 
+from shared.engagement import cards
 from shared.engagement.addresses import is_address
 from shared.engagement.times import iso_seconds, milliseconds, parse_iso
 from shared.engagement.webhooks import read_secret
@@ -38,7 +39,6 @@ SETTINGS = {MAIL: "alert_by_mail", WEBHOOK: "alert_webhook"}
 """The organization's setting that switches a channel on."""
 RETRIES = (timedelta(seconds=10), timedelta(minutes=1), timedelta(minutes=5))
 """How long after each attempt that failed the next one comes; after the last one the alert is given up."""
-KINDS = ("firstopen", "reminder", "failed", "firstclick", "attachmentopened", "reply")
 
 _LONGEST_DELAY = timedelta(days=7)
 """The longest that a queue keeps a message to itself."""
@@ -169,12 +169,8 @@ def _event(organization: Organization, card: Mapping[str, Any]) -> dict[str, Any
 
 
 def _kind(card: Mapping[str, Any]) -> str | None:
-    """Return the kind of a card, which its id was made of."""
-    # Alerting calls us.
-    from shared.services.alerting import card_of
-
-    ids = {card_of(card["regardingobjectid"], kind): kind for kind in KINDS}
-    return ids.get(card["actioncardid"])
+    """Return the kind of a card by its ``cardtype``."""
+    return next((kind for kind, known in cards.KINDS.items() if known.cardtype == card.get("cardtype")), None)
 
 
 async def _mail(organization: Organization, card: Entity, now: datetime) -> None:
