@@ -16,6 +16,7 @@ type _Attempt = Callable[[Organization, str, Callable[[], datetime]], Awaitable[
 blueprint = func.Blueprint()
 
 _WAIT_FOR_STORAGE = timedelta(seconds=15)
+_NEXT_TURN = timedelta(seconds=2)
 _REMIND_AGAIN = timedelta(hours=1)
 
 _log = logging.getLogger(__name__)
@@ -73,21 +74,32 @@ async def agenda(timer: func.TimerRequest) -> None:  # noqa: ARG001 - the worker
 async def _attend(queue: str, work: Mapping[str, str], attempt: _Attempt) -> None:
     """Make an attempt at what a message names, and put the message back where another is needed.
 
-    One of an organization that is gone is dropped. Storage that does not answer is waited for: what failed while it was
-    away would end as poison.
+    One of an organization that keeps its share of this process busy waits its turn.
     """
+    from shared.services import bulkheads
     from shared.storage import queues
+
+    with bulkheads.place(queue, work["organization"]) as admitted:
+        delay = await _attempted(work, attempt) if admitted else _NEXT_TURN
+    if delay is not None:
+        await queues.send(queue, work, _whole_seconds(delay))
+
+
+async def _attempted(work: Mapping[str, str], attempt: _Attempt) -> timedelta | None:
+    """Return after which delay another attempt is needed, None for none.
+
+    A message of an organization that is gone is dropped. Storage that does not answer is waited for: what failed while
+    it was away would end as poison.
+    """
     from shared.storage.account import Unavailable
     from shared.storage.organizations import find_organization
 
     try:
         organization = await find_organization(work["organization"])
-        delay = None if organization is None else await attempt(organization, work["email"], _now)
+        return None if organization is None else await attempt(organization, work["email"], _now)
     except Unavailable as error:
         _log.warning("email %s of %s waits for storage: %s", work["email"], work["organization"], error.code)
-        delay = _WAIT_FOR_STORAGE
-    if delay is not None:
-        await queues.send(queue, work, _whole_seconds(delay))
+        return _WAIT_FOR_STORAGE
 
 
 def _now() -> datetime:

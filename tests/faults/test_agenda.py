@@ -10,9 +10,10 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 import pytest_asyncio
+from aiohttp import web
 
 from functions import delivery as triggers
-from shared.services import delivering
+from shared.services import bulkheads, delivering
 from shared.services.agenda import run_agenda
 from shared.services.claiming import observer
 from shared.settings import settings
@@ -264,7 +265,7 @@ async def test_a_message_waits_for_the_deployments_tables(world: World, queue_se
         forget_organizations()
         breaker.arm(0, after=False, down=True)
         breaker.changes = 1
-        await call(trigger, Message(world, email))
+        await call(trigger, Message(world.organization, email))
         breaker.arm(-1, after=False)
         assert queue_service.messages(world.organization, queue) == [(email, 15)]
     await run_agenda(NOW)
@@ -287,9 +288,53 @@ async def test_a_mail_is_not_given_up_while_its_storage_refuses_to_say_so(
 
 
 async def test_a_reminder_that_keeps_failing_is_entered_again_for_an_hour_later(world: World, queue_service: Queues):
-    message, before = Message(world, str(uuid.uuid4())), datetime.now(UTC)
+    message, before = Message(world.organization, str(uuid.uuid4())), datetime.now(UTC)
     await call(triggers.remind_later, message)
     assert await entries(world.organization, before + 59 * MINUTE) == []
     [entry] = await entries(world.organization, before + 61 * MINUTE)
     assert (entry.kind, entry.email) == ("remind", message.work["email"])
     await agenda.remove([entry])
+
+
+# One organization beside the others
+
+
+async def test_an_organization_whose_storage_hangs_keeps_half_of_the_workers_at_most(
+    organization: Organization, queue_service: Queues, monkeypatch: pytest.MonkeyPatch
+):
+    asked, released = [], asyncio.Event()
+
+    async def hang(request: web.Request) -> web.Response:
+        asked.append(request.path)
+        await released.wait()
+        return web.Response(status=404)
+
+    application = web.Application()
+    application.router.add_route("*", "/{path:.*}", hang)
+    runner = web.AppRunner(application)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    account = host_account()
+    slow = account.connection_string.replace(
+        account.table_url, f"http://127.0.0.1:{runner.addresses[0][1]}/{account.name}"
+    )
+    monkeypatch.setenv(f"STORAGE_{organization.name.upper()}", slow)
+    account_of.cache_clear()
+    try:
+        emails = [str(uuid.uuid4()) for _ in range(20)]
+        calls = [asyncio.create_task(call(triggers.deliver, Message(organization, email))) for email in emails]
+        while len(asked) < bulkheads.SHARE or len(queue_service.sent) < len(emails) - bulkheads.SHARE:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+        waiting = queue_service.messages(organization)
+        assert len(asked) == bulkheads.SHARE
+        assert len(waiting) == len(emails) - bulkheads.SHARE
+        assert {seconds for _, seconds in waiting} == {2}
+        released.set()
+        await asyncio.gather(*calls)
+        before = len(asked)
+        await call(triggers.deliver, Message(organization, waiting[0][0]))
+        assert len(asked) > before, "a place that was given back is not taken"
+    finally:
+        released.set()
+        account_of.cache_clear()
+        await runner.cleanup()

@@ -23,6 +23,7 @@ from shared.services.parties import Party
 from shared.settings import settings
 from shared.storage import agenda, blobs, emails, records
 from shared.storage.account import NotFound
+from shared.storage.organizations import Organization
 from tests.delivery_world import CALLER, PNG, SELLER, TENANT, Clock, World
 from tests.standin_fixtures import IGNORED_WARNINGS, standin, world
 
@@ -461,8 +462,8 @@ async def test_a_delivery_that_fails_for_no_known_reason_lets_go_so_that_the_que
 class Message:
     """A queue message as the worker hands it to a function."""
 
-    def __init__(self, world: World, email: str) -> None:
-        self.work = {"organization": world.organization.name, "email": email}
+    def __init__(self, organization: Organization, email: str) -> None:
+        self.work = {"organization": organization.name, "email": email}
 
     def get_json(self) -> dict[str, str]:
         return self.work
@@ -474,7 +475,7 @@ async def trigger(function: Any, message: Message) -> None:
 
 async def test_the_queue_delivers(world: World):
     email, ann = await pending(world, follow=True)
-    await trigger(triggers.deliver, Message(world, email))
+    await trigger(triggers.deliver, Message(world.organization, email))
     await assert_sent_once(world, email, ann, follow=True)
 
 
@@ -482,7 +483,7 @@ async def test_a_message_that_has_to_wait_is_put_back_for_as_long(world: World):
     email, _ = await pending(world, follow=False)
     world.messages()
     await world.break_calls(r"POST .*/messages$", 429, retryAfter=2)
-    await trigger(triggers.deliver, Message(world, email))
+    await trigger(triggers.deliver, Message(world.organization, email))
     assert world.messages() == []
     for _ in range(40):
         await asyncio.sleep(0.1)
@@ -492,7 +493,7 @@ async def test_a_message_that_has_to_wait_is_put_back_for_as_long(world: World):
 
 
 async def test_a_message_of_an_organization_that_is_gone_is_dropped(world: World):
-    message = Message(world, "0d0e0f00-0000-4000-8000-000000000000")
+    message = Message(world.organization, "0d0e0f00-0000-4000-8000-000000000000")
     message.work["organization"] = "nosuchorganization"
     await trigger(triggers.deliver, message)
     await trigger(triggers.give_up, message)

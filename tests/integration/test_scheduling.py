@@ -384,6 +384,6 @@ async def test_the_mail_of_an_organization_that_was_removed_does_not_leave(world
     forget_organizations()
     await run_agenda(START + HOUR)
     assert queue_service.messages(world.organization) == [(mail, 0)]
-    await trigger(triggers.deliver, Message(world, mail))
+    await trigger(triggers.deliver, Message(world.organization, mail))
     assert (await world.arrived(ann), queue_service.messages(world.organization)) == ([], [])
     await save_organization(world.organization)
