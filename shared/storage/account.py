@@ -29,6 +29,8 @@ API_VERSION = "2021-12-02"
 
 CALL_TIMEOUT = 10.0
 """Seconds after which a call is given up as unavailable."""
+_KEPT_IDLE = 4.0
+"""Seconds that an idle connection is kept: Azurite (Node) closes it after 5, and what is sent just then is lost."""
 
 
 class StorageError(Exception):
@@ -135,7 +137,7 @@ def session() -> aiohttp.ClientSession:
         for stale in [other for other in _sessions if other.is_closed()]:
             del _sessions[stale]
         found = _sessions[loop] = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=64),
+            connector=aiohttp.TCPConnector(limit=64, keepalive_timeout=_KEPT_IDLE),
             timeout=aiohttp.ClientTimeout(total=CALL_TIMEOUT, sock_connect=2.0),
             cookie_jar=aiohttp.DummyCookieJar(),
             auto_decompress=False,
