@@ -2,6 +2,9 @@
 
 from datetime import UTC, datetime
 
+MAX_TIME = 10**14
+"""Milliseconds since the epoch beyond every real time (the year 5138), to invert times with."""
+
 
 def milliseconds(time: datetime) -> int:
     """Return an aware time as milliseconds since the epoch."""

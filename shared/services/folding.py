@@ -20,14 +20,14 @@ from shared.engagement.labels import Email, Label, Observation, dump, load, obse
 from shared.engagement.reading_times import dump as dump_times
 from shared.engagement.reading_times import reading_times
 from shared.engagement.timeline import Event, Timeline, alert_at, first_by_person, tell, within_budget
-from shared.engagement.times import from_milliseconds, iso_seconds, milliseconds, parse_iso
+from shared.engagement.times import MAX_TIME, from_milliseconds, iso_seconds, milliseconds, parse_iso
 from shared.engagement.tokens import derive_key
 from shared.services import alerting, habits
 from shared.services.recording import recorder
 from shared.settings import settings
 from shared.storage import emails, journal, queues
 from shared.storage.account import NotFound, PreconditionFailed, StorageError
-from shared.storage.emails import MAX_TIME, EmailPartition
+from shared.storage.emails import EmailPartition
 from shared.storage.organizations import Organization, find_organization, list_organizations
 from shared.storage.tables import Entity, Operation
 

@@ -3,7 +3,6 @@
 Judged when a mail is sent, and again when it leaves: between the two a scheduled mail may wait for months.
 """
 
-import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -13,6 +12,7 @@ from shared.engagement.options import BCC, CC, SENDER, TO
 from shared.services.errors import Refused
 from shared.services.parties import ADDRESS_COLUMNS, NAME_COLUMNS
 from shared.storage import records
+from shared.storage.calls import side_by_side
 from shared.storage.organizations import Organization
 from shared.storage.tables import Entity
 
@@ -39,12 +39,8 @@ class Person:
 
 async def read_people(organization: Organization, parties: Sequence[Entity]) -> list[Person]:
     """Return the parties of an email with their records as they are now, in order."""
-    people: list[Person] = []
-    for start in range(0, len(parties), 32):
-        some = parties[start : start + 32]
-        found = await asyncio.gather(*(_record(organization, party) for party in some))
-        people.extend(_person(party, record) for party, record in zip(some, found, strict=True))
-    return people
+    found = await side_by_side(lambda party: _record(organization, party), parties)
+    return [_person(party, record) for party, record in zip(parties, found, strict=True)]
 
 
 async def _record(organization: Organization, party: Entity) -> Entity | None:

@@ -16,21 +16,18 @@ email does not come back. The HTML body is the blob that ``_body`` names. Emails
 this module, which keeps their index rows (`shared.storage.lists`).
 """
 
-import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from shared.engagement.times import MAX_TIME
 from shared.storage import blobs, lists
 from shared.storage.account import StorageError, Unavailable
+from shared.storage.calls import side_by_side
 from shared.storage.organizations import Organization
 from shared.storage.tables import Entity, Operation, chunks, literal
 
 EMAIL = "email"
-MAX_TIME = 10**14
-"""Milliseconds since the epoch beyond every real time (the year 5138), to invert times with."""
-_AT_ONCE = 32
-"""Calls to storage in flight for one request."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,10 +80,7 @@ async def listed(
 
 async def get_emails(organization: Organization, ids: Sequence[str]) -> list[Entity | None]:
     """Return the ``email`` rows of these ids in their order, None where there is none."""
-    found: list[Entity | None] = []
-    for start in range(0, len(ids), _AT_ONCE):
-        found += await asyncio.gather(*(get_email(organization, email) for email in ids[start : start + _AT_ONCE]))
-    return found
+    return await side_by_side(lambda email: get_email(organization, email), ids)
 
 
 async def insert(organization: Organization, email: Entity, rows: Sequence[Entity]) -> None:

@@ -26,7 +26,7 @@ from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from shared.engagement.times import milliseconds, parse_iso
+from shared.engagement.times import MAX_TIME, milliseconds, parse_iso
 from shared.storage.account import NotFound, StorageError
 from shared.storage.organizations import Organization
 from shared.storage.tables import Entity, Operation, literal
@@ -34,7 +34,6 @@ from shared.storage.tables import Entity, Operation, literal
 DATES = ("createdon", "senton")
 ENGAGEMENT = ("lastopenedtime", "opencount", "linksclickedcount", "attachmentopencount", "replycount")
 
-_MAX_TIME = 10**14
 _MAX_COUNT = 2**31 - 1
 _NULL = "~"
 """Sorts behind every digit: an email without the value comes last."""
@@ -149,7 +148,7 @@ def _sort(column: str, value: str | int | None) -> str:
     """Return a sort value so that greater ones come first."""
     if column.endswith("count"):
         return f"{_MAX_COUNT - int(value or 0):010d}"
-    return f"{_MAX_TIME - max(0, milliseconds(parse_iso(str(value)))):014d}" if value else _NULL
+    return f"{MAX_TIME - max(0, milliseconds(parse_iso(str(value)))):014d}" if value else _NULL
 
 
 def _row(email: Mapping[str, Any], name: str) -> Entity:

@@ -6,9 +6,9 @@ of its email's opens: written twice it is the same, judged anew it is corrected.
 """
 
 from shared.engagement.reading_times import load
+from shared.engagement.times import MAX_TIME
 from shared.storage import records
 from shared.storage.account import Conflict, PreconditionFailed
-from shared.storage.emails import MAX_TIME
 from shared.storage.organizations import Organization
 from shared.storage.tables import Entity, literal
 

@@ -5,7 +5,6 @@ Sources: the Table service REST reference, and the limits that Azurite does not 
 entity, 100 operations a transaction), enforced here.
 """
 
-import asyncio
 import logging
 import re
 import uuid
@@ -30,6 +29,7 @@ from shared.storage.account import (
     error_for,
     http_date,
 )
+from shared.storage.calls import side_by_side
 from shared.storage.connection import Connection
 
 type Entity = dict[str, Any]
@@ -39,7 +39,6 @@ MAX_ENTITY_BYTES = 1024 * 1024
 MAX_PROPERTIES = 252
 MAX_TRANSACTION_BYTES = 4 * 1024 * 1024 - 64 * 1024
 
-_AT_ONCE = 32
 
 _INT32 = range(-(2**31), 2**31)
 _VERBS = {"insert": "POST", "put": "PUT", "merge": "MERGE", "delete": "DELETE"}
@@ -178,16 +177,13 @@ class Tables:
 
     async def _present(self, table: str, operations: Sequence[Operation]) -> list[Entity | None]:
         """Return the entities as they are before a change; those that it inserts are not there."""
-        found: list[Entity | None] = []
 
         async def one(operation: Operation) -> Entity | None:
             if operation.kind == "insert":
                 return None
             return await self.get(table, operation.entity["PartitionKey"], operation.entity["RowKey"])
 
-        for start in range(0, len(operations), _AT_ONCE):
-            found += await asyncio.gather(*map(one, operations[start : start + _AT_ONCE]))
-        return found
+        return await side_by_side(one, operations)
 
     def _transaction(self, table: str, operations: Sequence[Operation], boundary: str) -> bytes:
         base = f"{self.account.table_url}/{table}"

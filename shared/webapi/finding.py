@@ -12,6 +12,7 @@ from typing import Any
 
 from shared.engagement.statustext import status_text
 from shared.storage import emails, lists
+from shared.storage.calls import side_by_side
 from shared.storage.tables import Entity
 from shared.webapi import sources
 from shared.webapi.context import MAX_ROWS, Context
@@ -26,8 +27,6 @@ MAX_COUNT = 5_000
 
 _WALK = 1_000
 """Emails of a list that are looked at one by one for those that a filter keeps; after that reading all is cheaper."""
-_AT_ONCE = 32
-"""Calls to storage that one request keeps in flight."""
 
 type Row = dict[str, Any]
 
@@ -183,8 +182,8 @@ async def _kept(context: Context, query: Query, entities: Sequence[Entity]) -> l
     context.reads.spend(len(entities))
     rows = [view(context, query.table, entity) for entity in entities]
     rows = [row for row in rows if query.filter.early(row)]
-    for start in range(0, len(rows), _AT_ONCE) if query.filter.relations else ():
-        await asyncio.gather(*(_attach(context, query, row) for row in rows[start : start + _AT_ONCE]))
+    if query.filter.relations:
+        await side_by_side(lambda row: _attach(context, query, row), rows)
     return [row for row in rows if query.filter.keeps(row)]
 
 

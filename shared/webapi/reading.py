@@ -1,6 +1,5 @@
 """Reading: sets page by page, single rows, what belongs to a row, single columns."""
 
-import asyncio
 import base64
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -8,6 +7,7 @@ from urllib.parse import quote
 
 from shared.storage import blobs
 from shared.storage.account import NotFound
+from shared.storage.calls import side_by_side
 from shared.webapi import finding, sources
 from shared.webapi.context import Context, etag
 from shared.webapi.errors import does_not_exist, unknown_segment
@@ -23,8 +23,6 @@ LOOKUP_TABLE = "Microsoft.Dynamics.CRM.lookuplogicalname"
 LOOKUP_NAVIGATION = "Microsoft.Dynamics.CRM.associatednavigationproperty"
 TOTAL = "Microsoft.Dynamics.CRM.totalrecordcount"
 TOTAL_EXCEEDED = "Microsoft.Dynamics.CRM.totalrecordcountlimitexceeded"
-_AT_ONCE = 32
-"""Calls to storage that one request keeps in flight."""
 
 
 async def read_set(context: Context, table: Table, options: Mapping[str, str]) -> dict[str, Any]:
@@ -108,11 +106,7 @@ def _count_annotations(context: Context, total: int) -> dict[str, Any]:
 
 async def _render_all(context: Context, query: Query, rows: Sequence[Row], *, single: bool) -> list[dict[str, Any]]:
     names = await _lookup_names(context, query, rows) if context.preferences.annotates(FORMATTED) else {}
-    rendered = []
-    for start in range(0, len(rows), _AT_ONCE):
-        some = rows[start : start + _AT_ONCE]
-        rendered += await asyncio.gather(*(_render(context, query, row, names, single=single) for row in some))
-    return rendered
+    return await side_by_side(lambda row: _render(context, query, row, names, single=single), rows)
 
 
 async def _render(
@@ -166,16 +160,12 @@ async def _lookup_names(context: Context, query: Query, rows: Sequence[Row]) -> 
         if row[column.name] is not None
     }
     wanted = sorted(key for key in pointed if key[0] in TABLES)
-    names: dict[tuple[str, str], str] = {}
-    for start in range(0, len(wanted), _AT_ONCE):
-        some = wanted[start : start + _AT_ONCE]
-        found = await asyncio.gather(*(sources.get(context.organization, TABLES[key[0]], key[1]) for key in some))
-        names |= {
-            key: str(entity.get(TABLES[key[0]].name) or "")
-            for key, entity in zip(some, found, strict=True)
-            if entity is not None
-        }
-    return names
+    found = await side_by_side(lambda key: sources.get(context.organization, TABLES[key[0]], key[1]), wanted)
+    return {
+        key: str(entity.get(TABLES[key[0]].name) or "")
+        for key, entity in zip(wanted, found, strict=True)
+        if entity is not None
+    }
 
 
 async def _read_blob(context: Context, column: Column, row: Row) -> str | None:
