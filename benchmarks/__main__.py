@@ -1,4 +1,4 @@
-"""`make bench`: what a recipient's hit costs beside a synchronous tracker, and what grows with lists, agenda and figures.
+"""`make bench`: what a hit costs beside a synchronous tracker, and what grows with lists, the agenda and the figures.
 
 Nothing here passes or fails: figures belong to the machine they were measured on. docs/benchmarks.md keeps the ones
 that decisions rest on. `python -m benchmarks labels|throughput|outage|cold|lists|agenda|figures` runs one part.
