@@ -5,6 +5,7 @@ On Azure they are application settings, locally ``local.settings.json``; both re
 
 import base64
 import binascii
+import hashlib
 import ipaddress
 import os
 import tempfile
@@ -14,6 +15,12 @@ from functools import cache
 from pathlib import Path
 
 from shared.engagement.hits import Network
+
+_SET_BY_AZURE = ("WEBSITE_INSTANCE_ID", "WEBSITE_SITE_NAME")
+"""What App Service and Functions tell every process
+(learn.microsoft.com/azure/app-service/reference-app-settings#app-environment)."""
+_SAMPLE_SECRET = "c3d9b59e642494c189a997ec577ebf0341dc32b289a2943de43a04bb8a5318d5"  # noqa: S105 - its SHA-256
+"""SHA-256 of the secret in ``local.settings.sample.json``, which everybody knows."""
 
 
 class SettingError(ValueError):
@@ -74,6 +81,8 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
             "AzureWebJobsStorage is not set: give a connection string, or AzureWebJobsStorage__accountName"
         )
     secrets = _secrets(environment.get("TOKEN_SECRETS", ""))
+    if any(environment.get(name) for name in _SET_BY_AZURE):
+        _demand_no_local_run(environment, secrets)
     return Settings(
         storage=storage,
         storage_account=account,
@@ -92,6 +101,20 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
         web_api_requests=_count(environment, "WEB_API_REQUESTS_PER_FIVE_MINUTES", 6000),
         claim_seconds=_number(environment, "DELIVERY_CLAIM_SECONDS", 300),
     )
+
+
+def _demand_no_local_run(environment: Mapping[str, str], secrets: Mapping[int, bytes]) -> None:
+    """Raise `SettingError` where a deployment would trust what is for one machine only."""
+    for key, secret in secrets.items():
+        if hashlib.sha256(secret).hexdigest() == _SAMPLE_SECRET:
+            raise SettingError(
+                f"TOKEN_SECRETS holds, with the id {key}, the secret of local.settings.sample.json, which everybody "
+                "knows: give 32 random bytes in base64, from Key Vault"
+            )
+    if environment.get("MICROSOFT365_URL"):
+        raise SettingError(
+            "MICROSOFT365_URL names the Microsoft 365 stand-in, which signs anybody in: remove it on Azure"
+        )
 
 
 @cache
