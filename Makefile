@@ -26,7 +26,7 @@ host: $(INSTALLED) ## Run a second Functions host beside a running service (PORT
 test: lint $(AZURITE) ## Lint, then run all tests
 	$(BIN)/python -m pytest -n $(TEST_PROCESSES) --dist loadfile
 
-lint: $(INSTALLED) ## Check style, types and the direction of imports
+lint: $(INSTALLED) ## Check style, security (flake8-bandit's rules), types and the direction of imports
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy $(CODE)
@@ -34,6 +34,8 @@ lint: $(INSTALLED) ## Check style, types and the direction of imports
 
 audit: $(INSTALLED) ## Look the pinned dependencies up for known vulnerabilities (needs the network)
 	$(BIN)/pip-audit --require-hashes --disable-pip -r requirements.txt
+	$(BIN)/pip-audit --require-hashes --disable-pip -r requirements-dev.txt
+	$(BIN)/python -m local.azurite audit
 
 bench: $(INSTALLED) $(AZURITE) ## Measure the service beside a synchronous tracker
 	@$(BIN)/python -m benchmarks

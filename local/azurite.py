@@ -1,6 +1,7 @@
 """Azurite, the storage emulator, run by the Node that comes with the PyPI wheel.
 
-`python -m local.azurite install` brings it into local/node_modules when that is missing or out of date.
+`python -m local.azurite install` brings it into local/node_modules when that is missing or out of date; `audit` looks
+what the lock file pins up for known vulnerabilities.
 """
 
 import importlib.util
@@ -73,16 +74,24 @@ def install() -> None:
     if INSTALLED.exists() and INSTALLED.stat().st_mtime >= LOCK.stat().st_mtime:
         return
     print("Installing Azurite into local/node_modules (about 20 seconds) ...", file=sys.stderr, flush=True)
+    _npm("ci", "--ignore-scripts", "--no-progress", "--loglevel", "error")
+    INSTALLED.touch()
+
+
+def audit() -> None:
+    """Run `npm audit` on the lock file. Raises CalledProcessError where it finds something or cannot ask."""
+    _npm("audit")
+
+
+def _npm(*arguments: str) -> None:
     binaries = node().parent
-    npm = binaries.parent / "lib/node_modules/npm/bin/npm-cli.js"
     subprocess.run(
-        [node(), npm, "ci", "--ignore-scripts", "--no-progress", "--loglevel", "error"],
+        [node(), binaries.parent / "lib/node_modules/npm/bin/npm-cli.js", *arguments],
         cwd=HERE,
         env={**os.environ, "PATH": f"{binaries}{os.pathsep}{os.environ.get('PATH', '')}"},
         stdout=sys.stderr,
         check=True,
     )
-    INSTALLED.touch()
 
 
 def node() -> Path:
@@ -101,6 +110,13 @@ def node() -> Path:
 
 
 if __name__ == "__main__":
-    if sys.argv[1:] != ["install"]:
-        sys.exit("usage: python -m local.azurite install")
-    install()
+    match sys.argv[1:]:
+        case ["install"]:
+            install()
+        case ["audit"]:
+            try:
+                audit()
+            except subprocess.CalledProcessError as error:
+                sys.exit(error.returncode)
+        case _:
+            sys.exit("usage: python -m local.azurite install|audit")

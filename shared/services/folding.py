@@ -120,13 +120,14 @@ async def _fold_hits(organization: Organization, rows: Sequence[journal.Row], no
 
 
 async def _fold_email(organization: Organization, email_id: str, rows: Sequence[journal.Row], now: datetime) -> None:
-    new = [_observe(organization.name, row) for row in rows]
+    counted = [run for row in rows if (run := journal.counted_run(row)) is not None]
+    new = [_observe(organization.name, row) for row in rows if journal.counted_run(row) is None]
     for attempt in range(_ATTEMPTS):
         partition = await emails.read_partition(organization, email_id, interactions=True)
         if partition is None or not _is_kept(organization, partition.email):
             return
         try:
-            await _commit(organization, partition, new, now)
+            await _commit(organization, partition, new, counted, now)
         except PreconditionFailed:
             await asyncio.sleep(random.uniform(0, 0.02 * (attempt + 1)))  # noqa: S311 - spreads the contenders
         except NotFound:
@@ -147,7 +148,11 @@ def _observe(organization: str, row: journal.Row) -> Observation:
 
 
 async def _commit(
-    organization: Organization, partition: EmailPartition, new: Sequence[Observation], now: datetime
+    organization: Organization,
+    partition: EmailPartition,
+    new: Sequence[Observation],
+    counted: Sequence[ranges.Run],
+    now: datetime,
 ) -> None:
     held = {row["_hit"]: row for row in partition.interactions if "_observation" in row}
     flood = next((row for row in partition.interactions if "_flood" in row), None)
@@ -157,8 +162,9 @@ async def _commit(
     facts = _facts(partition)
     timeline = await _tell(facts, [*kept, *taken])
     rows = _changed_rows(partition, held, timeline, now)
-    if beyond:
-        rows.extend(_flood_row(partition, flood, beyond, now))
+    beyond_budget = [*counted, *(ranges.run_of(observation.id) for observation in beyond)]
+    if beyond_budget:
+        rows.extend(_flood_row(partition, flood, beyond_budget, now))
     due = {kind: alert_at(facts, timeline, hits) for kind, hits in alerting.HITS.items()}
     cards = _cards(organization, partition.email, due, now)
     states = {alerting.state_column(kind): state for kind, state in cards.items()}
@@ -271,11 +277,11 @@ def _party(partition: EmailPartition) -> dict[str, Any]:
 
 
 def _flood_row(
-    partition: EmailPartition, stored: Entity | None, beyond: Sequence[Observation], now: datetime
+    partition: EmailPartition, stored: Entity | None, beyond: Sequence[ranges.Run], now: datetime
 ) -> list[Operation]:
     """Return the one row that counts a flood, or nothing where all of these hits are counted already."""
     state: dict[str, Any] = orjson.loads(stored["_flood"]) if stored else {"count": 0, "ranges": {}}
-    counted, added = ranges.add(state["ranges"], (observation.id for observation in beyond))
+    counted, added = ranges.add(state["ranges"], beyond)
     if not added:
         return []
     total = state["count"] + added
