@@ -66,7 +66,7 @@ def make_count(sequence: int, email: str, at: int) -> Row:
 
 def count_in(row: Row, next_row: Row) -> bool:
     """Let a row of `make_count` stand for the hits of another too; return False where they do not follow its own."""
-    follows = int(row["sequence"]) + row["hit"][0] == int(next_row["sequence"])
+    follows: bool = int(row["sequence"]) + row["hit"][0] == int(next_row["sequence"])
     if follows:
         row["hit"][0] += next_row["hit"][0]
     return follows

@@ -7,11 +7,11 @@ from shared.webapi.schema import CHOICES, GUIDS, LOOKUPS, NUMBERS, TEXTS, Column
 from shared.webapi.tables import SETS, TABLES
 
 ERRORS: Mapping[str, Iterable[int]] = {
-    "get": (400, 401, 403, 404, 405, 429, 501),
-    "post": (400, 401, 403, 404, 405, 412, 413, 415, 429, 501),
-    "patch": (400, 401, 403, 404, 405, 412, 413, 415, 429, 501),
-    "put": (400, 401, 403, 404, 405, 412, 413, 415, 429, 501),
-    "delete": (400, 401, 403, 404, 405, 412, 429, 501),
+    "get": (400, 401, 403, 404, 405, 414, 429, 431, 501),
+    "post": (400, 401, 403, 404, 405, 412, 413, 414, 415, 429, 431, 501),
+    "patch": (400, 401, 403, 404, 405, 412, 413, 414, 415, 429, 431, 501),
+    "put": (400, 401, 403, 404, 405, 412, 413, 414, 415, 429, 431, 501),
+    "delete": (400, 401, 403, 404, 405, 412, 414, 429, 431, 501),
 }
 """Statuses that an error may have, by method (docs of `shared.webapi.errors`; dynamics.md 3.3)."""
 
