@@ -48,7 +48,13 @@ _log = logging.getLogger(__name__)
 async def handle(request: Request, now: datetime | None = None) -> Response:
     """Answer a request; every failure becomes an answer in Dataverse's shape, and tells nothing of our insides."""
     service_request = str(uuid.uuid4())
-    common = {"OData-Version": "4.0", "Cache-Control": "no-cache", "x-ms-service-request-id": service_request}
+    common = {
+        "OData-Version": "4.0",
+        "Cache-Control": "no-cache",
+        # A body or a file is a client's text: nobody may take it for a page of ours.
+        "X-Content-Type-Options": "nosniff",
+        "x-ms-service-request-id": service_request,
+    }
     if request.method == "HEAD":
         # Answered as GET; the server in front sends the headers and leaves the body out.
         request = replace(request, method="GET")

@@ -1,4 +1,4 @@
-"""How large a request of the Web API may be, and what is answered beyond."""
+"""How large a request of the Web API may be and what is answered beyond; that no answer is taken for a page."""
 
 import pytest
 
@@ -51,3 +51,15 @@ async def test_a_batch_stops_being_answered_where_its_answers_become_too_many(
     goes_on = replies(await post(seller, *parts, headers={"Prefer": "odata.continue-on-error"}))
     assert [reply.status for reply in goes_on] == [200, 413, 413, 413]
     assert [row["lastname"] for row in (await seller.get("contacts?$select=lastname")).rows] == ["Byron"]
+
+
+async def test_hostile_html_in_a_body_is_given_back_as_plain_text_that_no_browser_shows(seller: Client) -> None:
+    email = await seller.make(
+        "emails", {"subject": "<script>alert(1)</script>", "description": "<script>alert(1)</script>"}
+    )
+    raw = await seller.get(f"emails({email})/description/$value")
+    row = await seller.get(f"emails({email})?$select=subject,description")
+    assert raw.headers["Content-Type"].startswith("text/plain")
+    assert row.headers["Content-Type"].startswith("application/json")
+    for answer in (raw, row, await seller.get("nothing<script>")):
+        assert answer.headers["X-Content-Type-Options"] == "nosniff"
