@@ -10,7 +10,10 @@ import uuid
 import pytest
 
 from shared.engagement import ranges
+from shared.engagement.floods import Floods
 from shared.engagement.hits import Hit, Kind
+from shared.engagement.tokens import Token, TokenKind
+from shared.services import recording
 from shared.services.recording import Recorder
 from shared.storage import journal
 from shared.storage.account import Unavailable
@@ -213,7 +216,7 @@ def counts(numbers):
 
 def counted(rows):
     """Return how many hits rows of the journal count, each once, and how many rows these are."""
-    runs = [journal.counted_run(row) for row in rows]
+    runs = [run for row in rows if (run := journal.counted_run(row)) is not None]
     return ranges.add({}, runs)[1], len(runs)
 
 
@@ -273,3 +276,22 @@ async def test_whoever_hangs_up_ends_the_count_for_nobody_else(organization, spo
     first.cancel()
     await second
     assert counted(await journalled_counts(organization))[0] == 2
+
+
+async def test_what_one_source_asks_beyond_its_budget_is_counted_and_all_others_stay_hits(
+    organization, spool, monkeypatch
+):
+    recorder = Recorder(spool, budget=5.0)
+    recorder.floods = Floods(budget=10)
+    monkeypatch.setattr(recording, "_recorder", recorder)
+    token = Token(1, organization.name, TokenKind.OPEN, uuid.uuid4(), 0, None, "")
+    hammer, person = {"x-forwarded-for": "203.0.113.9:80"}, {"x-forwarded-for": "198.51.100.7:80"}
+    await asyncio.gather(*(recording.record(token, "GET", hammer, "") for _ in range(100)))
+    await asyncio.gather(*(recording.record(token, "GET", person, "") for _ in range(10)))
+    minutes = {int(time.time()) // 60 - before for before in (0, 1)}
+    entities = [e for m in minutes for e in await read_rows(organization, f"{m:010d}-{journal.WRITER}")]
+    rows = [row for entity in entities for row in hits_of(entity)]
+    hits = [journal.read_hit(row)[0] for row in rows if journal.counted_run(row) is None]
+    assert sorted(hit.address for hit in hits) == ["198.51.100.7"] * 10 + ["203.0.113.9"] * 10
+    assert counted(rows)[0] == 90
+    assert {row["email"] for row in rows} == {str(token.email)}
