@@ -121,10 +121,20 @@ def _operation(operation: Operation) -> Iterator[str]:
         bindings = [{"entity": f"{_ALIAS}.{operation.bound}"}] if operation.bound else [{}]
     for binding in bindings:
         rows = next(iter(binding.values()), "")
-        given = {name: rows if kind == ROWS else kind for name, kind in operation.parameters.items()}
         bound = ' IsBound="true"' if binding else ""
-        parameters = _typed("Parameter", {**binding, **given})
-        yield f'<{operation.kind} Name="{operation.name}"{bound}>{parameters}{returned}</{operation.kind}>'
+        for overload in _overloads(operation):
+            given = {name: rows if kind == ROWS else kind for name, kind in overload.items()}
+            parameters = _typed("Parameter", {**binding, **given})
+            yield f'<{operation.kind} Name="{operation.name}"{bound}>{parameters}{returned}</{operation.kind}>'
+
+
+def _overloads(operation: Operation) -> list[Mapping[str, str]]:
+    """Return the sets of parameters that an operation is called with. In OData 4.0 a function's may be null but not be
+    left out, so one with optional parameters is there without them too."""
+    needed = {name: kind for name, kind in operation.parameters.items() if not kind.endswith("?")}
+    if operation.kind == "Function" and needed != operation.parameters:
+        return [needed, operation.parameters]
+    return [operation.parameters]
 
 
 def _complex_type(name: str, properties: Mapping[str, str], facets: str = "") -> str:
