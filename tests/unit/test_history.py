@@ -1,5 +1,6 @@
 """The history of one email as a page shows it, told from its stored rows."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -29,14 +30,14 @@ class Email:
     interactions: list[dict[str, Any]]
 
 
-def an_email(*interactions: dict[str, Any], parties: Any = (ADA,), **columns: Any) -> Email:
+def an_email(*interactions: dict[str, Any], parties: Sequence[dict[str, Any]] = (ADA,), **columns: Any) -> Email:
     """Return a followed mail with two links, one of them not followed, and two files and an image, one followed."""
     row = {"statuscode": 3, "isemailfollowed": True, "senton": "2026-11-20T08:00:00Z", **columns}
-    links = [
+    links: list[dict[str, Any]] = [
         {"RowKey": "link:0000", "item": 0, "target": "https://example.com/offer", "text": "Our offer"},
         {"RowKey": "link:0001", "target": "mailto:a@example.com", "text": "Write", "reason": "not a web address"},
     ]
-    files = [
+    files: list[dict[str, Any]] = [
         {"RowKey": "attachment:a", "filename": "terms.txt", "attachmentnumber": 2, "filesize": 7},
         {"RowKey": "attachment:b", "filename": "quote.pdf", "attachmentnumber": 1, "filesize": 9, "_item": 0},
         {"RowKey": "attachment:c", "filename": "logo.png", "attachmentnumber": 3, "_hosted": True},
