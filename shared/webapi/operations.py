@@ -16,9 +16,10 @@ ROWS = "Collection(self)"
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """A function or an action. `parameters` and `returns`, the properties of its response, are EDM types by name; with
-    a ``?`` behind the type it may be null or left out. No `returns`: 204. `bound` is the table that it is called on a
-    row of (``emails(id)/Microsoft.Dynamics.CRM.SendEmail``), or `SET` where it is called on any set whose rows clients
+    """A function or an action. `parameters` and `returns`, the properties of its response, are EDM types by name, or
+    ``mscrm.`` and a name of `OPEN_TYPES` or `COMPLEX_TYPES`; with a ``?`` behind the type it may be null or left out.
+    No `returns`: 204. `bound` is the table that it is called on a row of
+    (``emails(id)/Microsoft.Dynamics.CRM.SendEmail``), or `SET` where it is called on any set whose rows clients
     write."""
 
     name: str
@@ -71,6 +72,26 @@ _ALL = (
 
 OPEN_TYPES: Mapping[str, Mapping[str, str]] = {"QueryExpression": {"EntityName": "Edm.String"}}
 """Types of parameters that hold more than the properties said here."""
+
+COMPLEX_TYPES: Mapping[str, Mapping[str, str]] = {
+    "ee_RecommendedTemplate": {
+        "TemplateId": "Edm.Guid",
+        "Title": "Edm.String",
+        "LanguageCode": "Edm.Int32?",
+        "IsRecommended": "Edm.Boolean",
+        "ReplyRate": "Edm.Int32",
+        "ReplyRateLow": "Edm.Int32",
+        "ReplyRateHigh": "Edm.Int32",
+        "OpenRate": "Edm.Int32",
+        "OpenRateLow": "Edm.Int32",
+        "OpenRateHigh": "Edm.Int32",
+        "ClickRate": "Edm.Int32",
+        "FollowedEmails": "Edm.Int32",
+        "Evidence": "Edm.Int32",
+        "Reason": "Edm.String",
+    },
+}
+"""Types of what operations return, by name and property, as ``mscrm.<name>`` or ``Collection(mscrm.<name>)``."""
 
 OPERATIONS: Mapping[str, Operation] = {operation.name: operation for operation in _ALL}
 

@@ -71,6 +71,10 @@ def dangling(xml: bytes) -> Iterator[str]:
             for path, target in bound.items()
             if target not in sets or path not in navigations or sets[target].type != navigations[path].type
         )
+    for held in schema.complex_types:
+        for item in held.properties:
+            if item.type not in types and not item.type.startswith("Edm."):
+                yield f"{held.name}.{item.name} of {item.type}"
     for operation in (*schema.actions, *schema.functions):
         returned = [operation.return_type] if operation.return_type else []
         for item in (*operation.parameters, *returned):
