@@ -19,11 +19,12 @@ from shared.storage.account import (
 )
 
 DELIVER = "deliver"
+FIGURES = "figures"
 FOLD = "fold"
 MAILBOX = "mailbox"
 REMIND = "remind"
 TELL = "tell"
-QUEUES = (DELIVER, FOLD, MAILBOX, REMIND, TELL)
+QUEUES = (DELIVER, FIGURES, FOLD, MAILBOX, REMIND, TELL)
 
 
 async def send(
