@@ -14,7 +14,7 @@ from typing import Literal, NamedTuple
 
 from shared.engagement.tallies import Tally, week_of
 
-HALF_LIFE = 26
+HALF_LIFE = 13
 """After how many weeks more a mail counts half."""
 SETTLED = 2
 """From which week after its own a mail counts: it has then had 7 to 14 days to be opened and answered."""
@@ -111,9 +111,14 @@ def judge(kinds: Mapping[str, Sequence[Candidate]], now: int) -> dict[str, dict[
 
 
 def rank(judgements: Sequence[Judgement]) -> list[Judgement]:
-    """Return judgements, the best first: those of recommended templates, then by what their replies are at the least,
-    then their opens."""
-    return sorted(judgements, key=lambda j: (not j.recommended, -j.replies.low, -j.opens.low, j.id))
+    """Return judgements, the best first: those of recommended templates, then of others with enough mail; among them by
+    what their replies are at the least, then their opens."""
+
+    def place(judgement: Judgement) -> tuple[bool, bool, float, float, str]:
+        few = judgement.evidence < ENOUGH_MAILS
+        return not judgement.recommended, few, -judgement.replies.low, -judgement.opens.low, judgement.id
+
+    return sorted(judgements, key=place)
 
 
 def percent(share: Share) -> tuple[int, int, int]:

@@ -29,6 +29,7 @@ _COLUMNS = (
     "RowKey", "title", "languagecode", "templatetypecode", "ispersonal", "ownerid", "isrecommended", "_recommended",
     *(f"_evidence_{kind}" for kind in KINDS),
 )  # fmt: skip
+_JUDGED = ("_recommended", "templatetypecode")
 _ATTEMPTS = 5
 
 _log = logging.getLogger(__name__)
@@ -89,20 +90,19 @@ def _judge(templates: Sequence[Entity], now: datetime) -> dict[str, dict[str, Ju
     return judge_all(fitting, milliseconds(now))
 
 
-async def _write(organization: Organization, template: Entity, kinds: str) -> None:
-    """Write for what `kinds` of records a template is recommended; not where it was deleted, or changed in what the
-    judgement rests on: then the next one is right."""
-    judged: Entity | None = template
+async def _write(organization: Organization, judged: Entity, kinds: str) -> None:
+    """Write for what `kinds` of records a template is recommended; not where it was deleted since it was `judged`, or
+    changed in what the judgement rests on beside its mail: then the next one is right."""
+    key = judged["RowKey"]
     for _ in range(_ATTEMPTS):
-        if judged is None or any(
-            judged.get(name) != template.get(name) for name in ("_recommended", "templatetypecode")
-        ):
+        template = await records.get(organization, "template", key)
+        if template is None or any(template.get(name) != judged.get(name) for name in _JUDGED):
             return
-        columns = {"_recommended": kinds, "isrecommended": bool(kinds)}
         try:
-            await records.merge(organization, "template", template["RowKey"], columns, judged["etag"])
+            columns = {"_recommended": kinds, "isrecommended": bool(kinds)}
+            await records.merge(organization, "template", key, columns, template["etag"])
         except PreconditionFailed:
-            judged = await records.get(organization, "template", template["RowKey"])
+            continue
         except NotFound:
             return
         else:
