@@ -140,7 +140,7 @@ def bound(rate: float, mails: float, error: float, *, upper: bool) -> float:
     (0.0, 1.0)
     """
     near, far, allowed = rate, 1.0 if upper else 0.0, log(1 / error)
-    for _ in range(30):
+    for _ in range(20):  # to a millionth
         middle = (near + far) / 2
         if mails * _divergence(rate, middle) > allowed:
             far = middle

@@ -11,6 +11,8 @@ from hypothesis import strategies as st
 
 from shared.engagement.recommending import ERROR, HALF_LIFE, SETTLED, Candidate, Judgement, bound, judge, percent, rank
 from shared.engagement.tallies import WEEK, Tally
+from shared.engagement.timeline import tell
+from tests.unit.making_hits import CLOUD, HOUR, SECOND, an_email, clicked, opened
 
 THIS_WEEK = 2968
 NOW = THIS_WEEK * WEEK + WEEK // 2
@@ -156,6 +158,17 @@ def test_the_reason_names_the_numbers() -> None:
     assert by_opens.reason.startswith("Its mails are opened more often than others' and answered no less: 68 % (")
 
 
+def test_what_only_machines_fetched_changes_nothing() -> None:
+    machine = {"agent": "curl/8.7.1", "ip": CLOUD}
+    hits = [opened(5 * SECOND, **machine), *(clicked(item, 6 * SECOND, **machine) for item in range(5))]
+    read = [opened(HOUR), clicked(2, HOUR + 20 * SECOND)]
+    for people in ([], read):
+        with_machines, without = (tell(an_email(), some).counters for some in ([*people, *hits], people))
+        assert with_machines.ee_machineopencount == 1
+        assert (with_machines.opencount > 0, with_machines.linksclickedcount > 0) == (bool(people), bool(people))
+        assert (without.opencount, without.linksclickedcount) == (len(people) // 2, len(people) // 2)
+
+
 # --- what holds for any numbers -------------------------------------------------------------------------------------
 
 
@@ -227,6 +240,37 @@ def test_one_open_more_or_less_never_turns_a_template_to_and_fro(data):
     for candidate in world:
         changes = sum(before[candidate.id] != after[candidate.id] for before, after in pairwise(seen))
         assert changes <= 1, (candidate.id, seen)
+
+
+@pytest.mark.parametrize("which", ["opened", "replied"])
+@pytest.mark.parametrize("others", [1, 2, 9])
+@pytest.mark.parametrize("own", [mails(51, 20, 8), mails(150, 95, 30)])
+def test_one_outcome_turns_nothing_to_and_fro_wherever_the_bounds_are(
+    own: dict[int, Tally], others: int, which: str
+) -> None:
+    """Whether it is the template's own, or that of the one whose share is the others' median."""
+    world = [own, *[mails(52, 26, 8)] * (others // 2), mails(53, 20, 7), *[mails(52, 16, 6)] * ((others - 1) // 2)]
+    assert _turns(world, 0, which) > 0, "its bounds are among what is tried"
+    _turns(world, 1 + others // 2, which)
+
+
+def _turns(world: Sequence[dict[int, Tally]], n: int, which: str) -> int:
+    """Return how often templates turn while one outcome of the nth comes and goes, for any number of its outcomes."""
+    tally, turns = world[n][SETTLED_WEEK], 0
+    for number in range(tally.followed):
+        one, other = (
+            [
+                Candidate(str(m), {SETTLED_WEEK: tally._replace(**{which: tried})} if m == n else weeks)
+                for m, weeks in enumerate(world)
+            ]
+            for tried in (number, number + 1)
+        )
+        for start in (one, [replace(candidate, recommended=True) for candidate in one]):
+            seen = list(_to_and_fro(start, other))
+            changes = [sum(a[key] != b[key] for a, b in pairwise(seen)) for key in seen[0]]
+            assert max(changes) <= 1, (number, seen)
+            turns += sum(changes)
+    return turns
 
 
 @pytest.mark.parametrize("error", [0.25, 0.01, 0.0005])
