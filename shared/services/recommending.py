@@ -4,6 +4,7 @@ A template is recommended where it is for the kind of record that it is made for
 for any kind. ``_recommended`` of its record holds the kinds, because what is recommended stays so by a looser bound.
 """
 
+import asyncio
 import logging
 from collections.abc import Sequence
 from datetime import datetime
@@ -38,7 +39,8 @@ _log = logging.getLogger(__name__)
 async def judge(organization: Organization, now: datetime) -> None:
     """Write ``isrecommended`` of every template of which something else is thought at `now`."""
     templates = await _templates(organization)
-    found = _judge(templates, now)
+    # In a thread: comparing a thousand templates takes a second, and recipients are served here too.
+    found = await asyncio.to_thread(_judge, templates, now)
 
     async def write(template: Entity) -> None:
         key = template["RowKey"]
@@ -64,9 +66,9 @@ async def recommend(
     """Return the templates that fit a `kind` of record, of `KINDS`, and that the caller may read, with what is thought
     of them, the best first. Nothing is written: what was recommended last is judged as such."""
     templates = {template["RowKey"]: template for template in await _templates(organization)}
-    ranked = rank(list(_judge(list(templates.values()), now)[kind].values()))
-    own = ((templates[judgement.id], judgement) for judgement in ranked)
-    return [(template, judgement) for template, judgement in own if _may_read(caller, template)]
+    found = await asyncio.to_thread(_judge, list(templates.values()), now)
+    ranked = ((templates[judgement.id], judgement) for judgement in rank(list(found[kind].values())))
+    return [(template, judgement) for template, judgement in ranked if _may_read(caller, template)]
 
 
 async def _templates(organization: Organization) -> list[Entity]:

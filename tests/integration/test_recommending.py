@@ -10,8 +10,9 @@ from shared.engagement.tallies import Tally, dump_weeks, week_of
 from shared.engagement.times import milliseconds
 from shared.services.recommending import judge, judge_everywhere
 from shared.storage import records
-from shared.storage.account import PreconditionFailed
+from shared.storage.account import PreconditionFailed, Unavailable
 from shared.storage.organizations import Organization
+from tests.organizations import an_organization
 from tests.storage_dump import dump
 from tests.web_client import Answer, Client
 
@@ -75,6 +76,26 @@ async def test_a_template_that_nobody_uses_any_more_is_not_recommended_for_ever(
     assert await recommended(seller.organization) == {"Good"}
     await judge_everywhere(NOW + timedelta(days=3 * 365))
     assert await recommended(seller.organization) == set()
+
+
+async def test_an_organization_whose_storage_fails_keeps_no_other_from_being_judged(
+    seller: Client, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    await template(seller, "Good", contact=GOOD)
+    await template(seller, "Fair", contact=FAIR)
+    query = records.query
+    async with an_organization("aaa" + uuid.uuid4().hex[:12]) as broken:
+
+        def failing(organization: Organization, *rest: Any, **options: Any) -> Any:
+            if organization.name == broken.name:
+                raise Unavailable(503, "ServerBusy")
+            return query(organization, *rest, **options)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(records, "query", failing)
+            await judge_everywhere(NOW)
+    assert f"the templates of {broken.name} are judged in an hour" in caplog.text
+    assert await recommended(seller.organization) == {"Good"}
 
 
 async def test_a_template_is_judged_by_its_own_kind_of_record(seller: Client) -> None:

@@ -193,7 +193,9 @@ def candidates(world: Sequence[tuple[Mapping[int, Tally], bool]]) -> list[Candid
 @given(WORLDS, st.randoms(use_true_random=False), st.integers(-2000, 2000))
 def test_order_and_the_calendar_do_not_matter(world, random, shift):
     plain = judge({"contact": candidates(world)}, NOW)["contact"]
-    moved = [replace(c, weeks={week + shift: c.weeks[week] for week in reversed(c.weeks)}) for c in candidates(world)]
+    moved = [
+        replace(c, weeks={week + shift: c.weeks[week] for week in reversed(list(c.weeks))}) for c in candidates(world)
+    ]
     random.shuffle(moved)
     assert judge({"contact": moved}, NOW + shift * WEEK)["contact"] == plain
 
