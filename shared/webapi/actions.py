@@ -16,6 +16,7 @@ from shared.webapi.context import Context
 from shared.webapi.entities import named_record
 from shared.webapi.errors import Failure, bad_payload
 from shared.webapi.operations import demand_parameters
+from shared.webapi.recommending import recommend_templates
 from shared.webapi.schema import Table
 from shared.webapi.tables import TABLES
 from shared.webapi.values import format_time, parse_guid, to_stored
@@ -148,6 +149,7 @@ UNBOUND: Mapping[str, Callable[[Context, Mapping[str, Any]], Awaitable[Answer]]]
     "GetTrackingTokenEmail": get_tracking_token_email,
     "UnfollowEmailAttachment": unfollow_email_attachment,
     "ee_GetEmailEngagementSeries": engagement.get_series,
+    "ee_RecommendTemplates": recommend_templates,
 }
 """Actions of the service."""
 

@@ -55,6 +55,11 @@ _ALL = (
         returns={"PreferredTime": "Edm.DateTimeOffset?", "Reason": "Edm.String"},
     ),
     Operation(
+        "ee_RecommendTemplates",
+        parameters={"ObjectType": "Edm.String"},
+        returns={"Templates": "Collection(mscrm.ee_RecommendedTemplate)"},
+    ),
+    Operation(
         "BulkDelete",
         parameters={
             "QuerySet": "Collection(mscrm.QueryExpression)",

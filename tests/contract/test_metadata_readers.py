@@ -94,6 +94,7 @@ def test_nothing_in_the_model_refers_to_what_it_does_not_have() -> None:
         (b'ReferencedProperty="leadid"', b'ReferencedProperty="id"'),
         (b'Target="actioncards"', b'Target="cards"'),
         (b'Type="mscrm.SendEmailResponse"', b'Type="mscrm.Nosuch"'),
+        (b'Type="Collection(mscrm.ee_RecommendedTemplate)"', b'Type="Collection(mscrm.Nosuch)"'),
     ],
 )
 def test_a_reference_that_dangles_would_be_found(there: bytes, gone: bytes) -> None:
