@@ -78,8 +78,8 @@ def _tree(types: list[dict[str, Any]], reference: dict[str, str], paths: Paths |
         return {"values": [found["value"]]}
     if kind == "UnionType":
         options = [_tree(types, element, None, above) for element in found["elements"]]
-        closed = all(isinstance(option, dict) and "values" in option for option in options)
-        return {"values": sorted(value for option in options for value in option["values"])} if closed else "string"
+        # Where any other text is allowed beside the named values, ours must still be one of those that are named.
+        return {"values": sorted(value for option in options if isinstance(option, dict) for value in option["values"])}
     if kind == "ArrayType":
         return {"items": _tree(types, found["itemType"], paths, above)}
     if paths is None or number in above:
