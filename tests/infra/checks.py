@@ -3,13 +3,16 @@
 Each check returns its complaints, one line each with file and line; none means that nothing was found.
 """
 
+import ast
 import json
 import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from tests.infra.syntax import Declaration, File, Node, innermost, literal, operands, parse, properties, text, walk
+from tree_sitter import Node
+
+from tests.infra.syntax import Declaration, File, innermost, literal, operands, parse, properties, text, walk
 
 ROOT = Path(__file__).parents[2]
 BICEP = ROOT / "infra" / "bicep"
@@ -19,8 +22,8 @@ REQUIRED, READ_ONLY = 1, 2
 """Flags of a property in the type data."""
 
 FUNCTIONS = frozenset(
-    "concat empty environment guid loadTextContent resourceGroup split string subscription subscriptionResourceId "
-    "tenant toUpper union uniqueString".split()
+    {"concat", "empty", "environment", "guid", "loadTextContent", "resourceGroup", "split", "string", "subscription"}
+    | {"subscriptionResourceId", "tenant", "toUpper", "union", "uniqueString"}
 )
 """The functions of the language that these files use (learn.microsoft.com/azure/azure-resource-manager/bicep)."""
 DECORATORS = frozenset({"allowed", "description", "maxLength", "maxValue", "minLength", "minValue", "secure"})
@@ -32,7 +35,9 @@ _EXTRACT = "run python -m tests.infra.extract_types (see there)"
 
 def parse_all(folder: Path, **replaced: str) -> dict[str, File]:
     """Parse the Bicep files of a folder by name; `replaced` gives other sources for some, by the name's stem."""
-    return {path.name: parse(path, replaced.get(path.stem.replace("-", "_"))) for path in sorted(folder.glob("*.bicep"))}
+    return {
+        path.name: parse(path, replaced.get(path.stem.replace("-", "_"))) for path in sorted(folder.glob("*.bicep"))
+    }
 
 
 def syntax_errors(file: File) -> list[str]:
@@ -152,7 +157,12 @@ def _references(file: File) -> Iterator[tuple[str, Declaration, list[str]]]:
         if node.type != "member_expression" or (node.parent and node.parent.type == "member_expression"):
             continue
         path: list[str] = []
-        while node.type in ("member_expression", "subscript_expression", "parenthesized_expression", "ternary_expression"):
+        while node.type in (
+            "member_expression",
+            "subscript_expression",
+            "parenthesized_expression",
+            "ternary_expression",
+        ):
             if node.type == "member_expression":
                 path.insert(0, text(node.named_children[-1]))
             node = node.named_children[0]
@@ -182,7 +192,9 @@ def _resource(file: File, resource: Declaration, types: dict[str, Any]) -> Itera
     own = {name: value for name, value in given.items() if name not in RESOURCE_KEYS}
     expected = types[resource.target]
     if resource.existing:
-        expected = {"properties": {name: [flags & ~REQUIRED, kind] for name, (flags, kind) in _members(expected).items()}}
+        expected = {
+            "properties": {name: [flags & ~REQUIRED, kind] for name, (flags, kind) in _members(expected).items()}
+        }
     yield from _object(file, resource.body, own, expected, resource.target)
 
 
@@ -289,8 +301,6 @@ def settings_read(paths: Iterable[Path]) -> set[str]:
     """Return the names that code reads from its environment: `environment.get("X")`, `_number(environment, "X", 1)`,
     `os.environ["X"]`. The part of an f-string before the first field stands for all names that begin so (`STORAGE_*`).
     """
-    import ast
-
     found: set[str] = set()
     for path in paths:
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):

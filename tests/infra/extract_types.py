@@ -12,8 +12,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from tree_sitter import Node
+
 from tests.infra.checks import BICEP, TYPES, parse_all, variable_value
-from tests.infra.syntax import File, Node, innermost, operands, properties
+from tests.infra.syntax import File, innermost, operands, properties
 
 type Paths = dict[str, "Paths"]
 
@@ -101,9 +103,7 @@ def _object(types: list[dict[str, Any]], found: dict[str, Any], paths: Paths, ab
         tree["additional"] = _tree(types, found["additionalProperties"], rest, above)
     if found["$type"] == "DiscriminatedObjectType":
         tree["discriminator"] = found["discriminator"]
-        tree["variants"] = {
-            value: _tree(types, variant, paths, above) for value, variant in found["elements"].items()
-        }
+        tree["variants"] = {value: _tree(types, variant, paths, above) for value, variant in found["elements"].items()}
     return tree
 
 

@@ -169,7 +169,8 @@ def test_every_property_is_one_that_azure_publishes(name: str) -> None:
         ("network.bicep", "delegations: [{ name: 'functions', properties: { serviceName:",
          "delegations: [{ name: 'functions', properties: { service:", "has no property service"),
         ("alerts.bicep", "metricMeasureColumn", "measureColumn", "has no property measureColumn"),
-        ("alerts.bicep", "        operator: 'GreaterThan'\n        threshold: 80\n", "        threshold: 80\n", "needs operator"),
+        ("alerts.bicep", "        operator: 'GreaterThan'\n        threshold: 80\n", "        threshold: 80\n",
+         "needs operator"),
     ],
 )  # fmt: skip
 def test_a_planted_fault_in_a_property_is_found(name: str, old: str, new: str, complaint: str) -> None:

@@ -21,8 +21,7 @@ FUNCTION = parse_all(BICEP)["function.bicep"]
 def functions() -> dict[str, set[str]]:
     """Return the trigger types of every function of the deployment, by its name."""
     return {
-        function.get_function_name(): {binding.type for binding in function.get_bindings()}
-        for function in FUNCTIONS
+        function.get_function_name(): {binding.type for binding in function.get_bindings()} for function in FUNCTIONS
     }
 
 
@@ -93,7 +92,9 @@ def ignored(path: str) -> bool:
 
 
 def test_the_package_holds_what_the_app_imports() -> None:
-    assert not [name for name in ("function_app.py", "functions", "shared", "host.json", "requirements.txt") if ignored(name)]
+    assert not [
+        name for name in ("function_app.py", "functions", "shared", "host.json", "requirements.txt") if ignored(name)
+    ]
     for path in [ROOT / "function_app.py", *ROOT.glob("functions/**/*.py"), *ROOT.glob("shared/**/*.py")]:
         assert not ignored(path.relative_to(ROOT).as_posix()), path
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):

@@ -1,4 +1,4 @@
-"""The scripts that azd runs, against a stand-in for `az` and `azd`: what they ask for, and that they may be repeated."""
+"""The scripts that azd runs, against a stand-in for `az` and `azd`: what they ask, and that they may be repeated."""
 
 import json
 import os

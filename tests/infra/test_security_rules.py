@@ -33,7 +33,17 @@ def scan(folder: Path, *skipped: str) -> dict[str, Any]:
     """Return checkov's report of a folder of Bicep files. Nothing is downloaded."""
     if not CHECKOV.exists():
         pytest.fail("checkov is not installed: run `make test`, or `make .venv-checkov/.installed` once")
-    command = [str(CHECKOV), "-d", str(folder), "--framework", "bicep", "--skip-download", "--quiet", "--output", "json"]
+    command = [
+        str(CHECKOV),
+        "-d",
+        str(folder),
+        "--framework",
+        "bicep",
+        "--skip-download",
+        "--quiet",
+        "--output",
+        "json",
+    ]
     run = subprocess.run(
         [*command, *(["--skip-check", ",".join(skipped)] if skipped else [])],
         capture_output=True, text=True, timeout=300, cwd=folder,
