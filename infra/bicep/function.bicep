@@ -8,6 +8,8 @@ param storageAccount string
 param packageContainerUrl string
 @description('App settings STORAGE_<NAME> of organizations with an account of their own.')
 param organizationStorage array
+@description('Organizations that brought links from another deployment: their keys are the secrets link-keys-<name>.')
+param organizationsWithLinkKeys array
 param vaultName string
 param applicationInsightsConnectionString string
 @description('Empty where the app reaches out over public addresses.')
@@ -28,7 +30,7 @@ var httpReady = alwaysReadyHttp > 0 ? [{ name: 'http', instanceCount: alwaysRead
 var foldReady = alwaysReadyFold > 0 ? [{ name: 'function:fold', instanceCount: alwaysReadyFold }] : []
 var hostName = empty(customDomain) ? '${name}.azurewebsites.net' : customDomain
 var baseUrl = 'https://${hostName}'
-var secretsUrl = '${vault.properties.vaultUri}secrets/token-secrets'
+var secretsUrl = 'https://${vaultName}${environment().suffixes.keyvaultDns}/secrets'
 // docs/settings.md says what each is. A test compares them with what the code reads.
 var settings = [
   { name: 'AzureWebJobsStorage__accountName', value: storageAccount }
@@ -38,7 +40,7 @@ var settings = [
   { name: 'APPLICATIONINSIGHTS_CONNECTION_STRING', value: applicationInsightsConnectionString }
   { name: 'APPLICATIONINSIGHTS_AUTHENTICATION_STRING', value: 'ClientId=${identityClientId};Authorization=AAD' }
   { name: 'BASE_URL', value: baseUrl }
-  { name: 'TOKEN_SECRETS', value: '@Microsoft.KeyVault(SecretUri=${secretsUrl})' }
+  { name: 'TOKEN_SECRETS', value: '@Microsoft.KeyVault(SecretUri=${secretsUrl}/token-secrets)' }
   { name: 'TOKEN_KEY', value: string(tokenKey) }
   { name: 'TRUSTED_PROXIES', value: trustedProxies }
   { name: 'SPOOL_DIR', value: '/tmp/email-engagement-spool' }
@@ -47,6 +49,13 @@ var settings = [
   { name: 'WEB_API_AUDIENCE', value: webApiAudience }
   { name: 'WEB_API_REQUESTS_PER_FIVE_MINUTES', value: '6000' }
   { name: 'DELIVERY_CLAIM_SECONDS', value: '300' }
+]
+
+var linkKeySettings = [
+  for organization in organizationsWithLinkKeys: {
+    name: 'LINK_KEYS_${toUpper(organization)}'
+    value: '@Microsoft.KeyVault(SecretUri=${secretsUrl}/link-keys-${organization})'
+  }
 ]
 
 resource vault 'Microsoft.KeyVault/vaults@2024-11-01' existing = {
@@ -77,13 +86,11 @@ resource app 'Microsoft.Web/sites@2024-11-01' = {
     clientAffinityEnabled: false
     keyVaultReferenceIdentity: identityId
     virtualNetworkSubnetId: empty(subnetId) ? null : subnetId
-    outboundVnetRouting: empty(subnetId) ? null : { allTraffic: true }
     siteConfig: {
       minTlsVersion: '1.2'
       scmMinTlsVersion: '1.2'
-      ftpsState: 'Disabled'
       http20Enabled: true
-      appSettings: concat(settings, organizationStorage)
+      appSettings: concat(settings, organizationStorage, linkKeySettings)
     }
     functionAppConfig: {
       deployment: {

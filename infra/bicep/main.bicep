@@ -59,6 +59,9 @@ param customDomainCertificate string = ''
 @description('Comma-separated names of organizations that get a storage account of their own.')
 param organizationsWithOwnStorage string = ''
 
+@description('Comma-separated names of organizations that brought links from another deployment (manage.py restore).')
+param organizationsWithLinkKeys string = ''
+
 @description('Storage and Key Vault are reached over private endpoints only.')
 param privateNetwork bool = false
 
@@ -193,6 +196,7 @@ module function 'function.bicep' = {
     storageAccount: storage.outputs.name
     packageContainerUrl: storage.outputs.packageContainerUrl
     organizationStorage: organizationStorageSettings
+    organizationsWithLinkKeys: empty(organizationsWithLinkKeys) ? [] : split(organizationsWithLinkKeys, ',')
     vaultName: secrets.outputs.name
     applicationInsightsConnectionString: telemetry.outputs.connectionString
     subnetId: privateNetwork ? (network!.outputs.applicationSubnetId) : ''
@@ -229,5 +233,6 @@ output AZURE_FUNCTION_NAME string = function.outputs.name
 output AZURE_IDENTITY_CLIENT_ID string = identity.outputs.clientId
 output AZURE_IDENTITY_PRINCIPAL_ID string = identity.outputs.principalId
 output AZURE_KEY_VAULT_NAME string = secrets.outputs.name
+output AZURE_ORGANIZATION_STORAGE array = organizationStorageSettings
 output AZURE_STORAGE_ACCOUNT string = storage.outputs.name
 output BASE_URL string = function.outputs.baseUrl

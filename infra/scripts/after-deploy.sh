@@ -18,6 +18,5 @@ done
 cat <<TEXT
 The service answers at $BASE_URL.
 Add an organization (Python 3.13, signed in with az login; docs/deploying.md):
-    export AzureWebJobsStorage__accountName=$AZURE_STORAGE_ACCOUNT
-    python manage.py add --help
+    .venv/bin/python manage.py --account $AZURE_STORAGE_ACCOUNT add contoso --tenant $(az account show --query tenantId --output tsv)
 TEXT

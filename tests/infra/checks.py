@@ -292,14 +292,30 @@ def _unreadable(path: list[str], expected: Any) -> Iterator[str]:
 
 
 def app_settings(file: File) -> set[str]:
-    """Return the names of the app settings that a file's variable `settings` lists."""
+    """Return the names of the app settings that a file's variable `settings` lists for every deployment."""
     listed = file.named["settings"].value
     return {str(literal(properties(item)["name"])) for item in operands(listed)} if listed is not None else set()
 
 
+def setting_families(files: Iterable[File]) -> set[str]:
+    """Return what the names of settings begin with that are set for each organization: `STORAGE_`."""
+    return {match for file in files for match in re.findall(r"name: '([A-Z_]+_)\$\{", text(file.root))}
+
+
+def families_read(paths: Iterable[Path]) -> set[str]:
+    """Return the texts in code that begin the name of an organization's setting: whole, or before a field."""
+    found = {
+        node.value
+        for path in paths
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Constant) and isinstance(node.value, str)
+    }
+    return {value for value in found if re.fullmatch(r"([A-Z]{2,}_)+", value)}
+
+
 def settings_read(paths: Iterable[Path]) -> set[str]:
     """Return the names that code reads from its environment: `environment.get("X")`, `_number(environment, "X", 1)`,
-    `os.environ["X"]`. The part of an f-string before the first field stands for all names that begin so (`STORAGE_*`).
+    `os.environ["X"]`.
     """
     found: set[str] = set()
     for path in paths:
@@ -318,8 +334,5 @@ def _is_environment(node: Any) -> bool:
 
 
 def _setting_name(node: Any) -> str | None:
-    values = getattr(node, "values", None)
-    if values:
-        return f"{values[0].value}*" if isinstance(getattr(values[0], "value", None), str) else None
     value = getattr(node, "value", None)
     return value if isinstance(value, str) and re.fullmatch(r"[A-Z][A-Za-z0-9_]+", value) else None

@@ -175,3 +175,26 @@ def test_a_deployment_does_not_fail_where_files_may_not_be_allowed(run: Run, sta
 def test_access_to_files_can_be_left_out(run: Run, state: Path) -> None:
     assert "unfollowed" in run("graph-permissions.sh", GRAPH_FILES="none").stdout
     assert not (state / "calls").exists()
+
+
+@pytest.fixture
+def health(tmp_path: Path, run: Run) -> Path:
+    """Return a file; `curl` on the scripts' path succeeds while it is there."""
+    healthy = tmp_path / "healthy"
+    curl = tmp_path / "tools" / "curl"
+    curl.write_text(f"#!/bin/sh\ntest -e {healthy}\n")
+    curl.chmod(0o755)
+    return healthy
+
+
+def test_after_a_deployment_the_operator_hears_how_to_add_an_organization(run: Run, health: Path) -> None:
+    health.touch()
+    done = run("after-deploy.sh", BASE_URL="https://links.contoso.com", AZURE_STORAGE_ACCOUNT="st1")
+    assert done.returncode == 0
+    assert "manage.py --account st1 add contoso --tenant" in done.stdout
+
+
+def test_a_deployment_that_does_not_answer_fails_and_says_where_to_look(run: Run, health: Path) -> None:
+    failed = run("after-deploy.sh", BASE_URL="https://links.contoso.com", AZURE_STORAGE_ACCOUNT="st1")
+    assert failed.returncode == 1
+    assert "https://f.azurewebsites.net/health does not answer" in failed.stderr

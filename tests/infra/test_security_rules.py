@@ -19,6 +19,7 @@ SUPPRESSED = {
     "CKV_AZURE_17": "recipients' mail clients and browsers have no client certificates",
     "CKV_AZURE_35": "denied by default with privateNetwork, a condition that checkov does not follow; "
     "without it storage asks for Entra tokens and takes no keys",
+    "CKV_AZURE_78": "there is no FTP on Flex Consumption, and the property is deprecated there",
     "CKV_AZURE_109": "denied by default with privateNetwork, a condition that checkov does not follow",
     "CKV_AZURE_206": "the replication is a parameter, Standard_ZRS unless set",
     "CKV_AZURE_212": "a rule for App Service: Flex Consumption has maximumInstanceCount and alwaysReady instead",
@@ -71,7 +72,7 @@ def test_every_file_is_understood_and_no_rule_is_broken_but_those_with_a_reason(
         ("telemetry.bicep", "DisableLocalAuth: true"),
         ("telemetry.bicep", "disableLocalAuth: true"),
         ("telemetry.bicep", "DisableIpMasking: false"),
-        ("function.bicep", "ftpsState: 'Disabled'"),
+        ("function.bicep", "properties: { allow: false }"),
     ],
 )
 def test_what_checkov_has_no_rule_for_is_said_too(name: str, said: str) -> None:
