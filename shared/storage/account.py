@@ -200,22 +200,15 @@ _credential: Any = None
 
 
 async def _identity_token() -> str:
-    token = await identity().get_token("https://storage.azure.com/.default")
-    return str(token.token)
-
-
-def identity() -> Any:
-    """Return the credential of the app's managed identity, or outside Azure of who is signed in there.
-
-    azure-identity keeps its tokens and renews them.
-    """
+    """Return the managed identity's token for storage; azure-identity keeps and renews it."""
     global _credential
     if _credential is None:
         from azure.identity.aio import DefaultAzureCredential, ManagedIdentityCredential
 
         client_id = settings().identity_client_id
         _credential = ManagedIdentityCredential(client_id=client_id) if client_id else DefaultAzureCredential()
-    return _credential
+    token = await _credential.get_token("https://storage.azure.com/.default")
+    return str(token.token)
 
 
 def path_of(url: str) -> str:

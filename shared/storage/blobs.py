@@ -5,7 +5,7 @@ import importlib
 from typing import Any
 
 from shared.storage import undo
-from shared.storage.account import NotFound, Unavailable, identity
+from shared.storage.account import NotFound, Unavailable
 from shared.storage.organizations import Organization
 
 _clients: dict[tuple[asyncio.AbstractEventLoop, str], Any] = {}
@@ -133,5 +133,7 @@ async def _container(organization: Organization) -> Any:
         if account.key is not None:
             _clients[key] = sdk.BlobServiceClient.from_connection_string(account.connection_string, **options)
         else:
-            _clients[key] = sdk.BlobServiceClient(account.blob_url, credential=identity(), **options)
+            from azure.identity.aio import DefaultAzureCredential
+
+            _clients[key] = sdk.BlobServiceClient(account.blob_url, credential=DefaultAzureCredential(), **options)
     return _clients[key].get_container_client(organization.container)
