@@ -21,7 +21,7 @@ from tests.infra.checks import (
     undefined_names,
     unused_names,
 )
-from tests.infra.syntax import File, literal, operands, parse, text, walk
+from tests.infra.syntax import File, literal, operands, parse, properties, text, walk
 
 FILES = parse_all(BICEP)
 PARAMETERS = json.loads((BICEP / "main.parameters.json").read_text(encoding="utf-8"))["parameters"]
@@ -274,3 +274,38 @@ def test_reading_a_setting_is_noticed_however_it_is_read(tmp_path: Path) -> None
     assert settings_read([source]) == {"DIRECT", "LOOKED_UP", "GIVEN", "PARSED"}
     assert families_read([source]) == {"EACH_"}
     assert settings_read([source]) - on_azure(), "a setting that Azure lacks is found"
+
+
+# Alert rules
+
+METRICS = {
+    *("ee.hits", "ee.fold.lag", "ee.sends", "ee.send.failures"),
+    *("ee.spool.waiting", "ee.journal.age", "ee.poison.messages", "ee.graph.throttled"),
+}
+"""What the app measures (docs/operations.md)."""
+
+
+def rules() -> list[dict[str, object]]:
+    listed = FILES["alerts.bicep"].named["rules"].value
+    assert listed is not None
+    return [{name: literal(value) for name, value in properties(rule).items()} for rule in operands(listed)]
+
+
+def test_a_rule_asks_for_what_the_app_measures() -> None:
+    asked = {name for rule in rules() for name in re.findall(r'Name == "([^"]+)"', str(rule["query"]))}
+    assert {"ee.poison.messages", "ee.send.failures", "ee.spool.waiting", "ee.journal.age"} == asked <= METRICS
+
+
+def test_a_rule_gives_the_column_that_is_compared() -> None:
+    assert all("summarize value = " in str(rule["query"]) for rule in rules())
+    assert "metricMeasureColumn: 'value'" in text(FILES["alerts.bicep"].root)
+
+
+def test_a_journal_that_is_older_than_a_minute_is_told() -> None:
+    journal = next(rule for rule in rules() if rule["name"] == "journal-old")
+    assert (journal["operator"], journal["threshold"]) == ("GreaterThan", 60)
+
+
+def test_a_rule_looks_back_at_least_as_far_as_to_its_last_time() -> None:
+    minutes = [[int(str(rule[key])[2:-1]) for key in ("frequency", "window")] for rule in rules()]
+    assert all(window >= frequency for frequency, window in minutes)
