@@ -39,8 +39,8 @@ param alwaysReadyHttp int = 1
 @description('Instances kept warm for the fold. With 0 the first card after a pause comes late.')
 param alwaysReadyFold int = 1
 
-@description('Comma-separated audiences of bearer tokens: application ID URIs and client id. A hook fills it in.')
-param webApiAudience string
+@description('Comma-separated audiences of bearer tokens: application ID URIs and client id. A hook fills it in; empty refuses all.')
+param webApiAudience string = ''
 
 @minValue(0)
 @maxValue(255)
@@ -89,7 +89,7 @@ param alertAddress string = ''
 param monthlyBudget int = 100
 
 @description('First day of the month in which the budget begins, yyyy-mm-01; Azure takes no other later. A hook fills it in.')
-param budgetStart string
+param budgetStart string = ''
 
 var tags = { 'azd-env-name': environmentName }
 var organizations = empty(organizationsWithOwnStorage) ? [] : split(organizationsWithOwnStorage, ',')
