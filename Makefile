@@ -53,7 +53,7 @@ token: $(INSTALLED) ## Print a bearer token (USER=seller@contoso.example, EXPIRE
 pins: $(INSTALLED) ## Compile the requirements*.txt anew from pyproject.toml
 	$(BIN)/uv pip compile pyproject.toml --generate-hashes --no-annotate --no-header --no-emit-index-url \
 		--upgrade --quiet --output-file requirements.txt
-	$(BIN)/uv pip compile pyproject.toml --group dev --generate-hashes --no-annotate --no-header --no-emit-index-url \
+	$(BIN)/uv pip compile --group dev --generate-hashes --no-annotate --no-header --no-emit-index-url \
 		--upgrade --quiet --constraint requirements.txt --output-file requirements-dev.txt
 	$(BIN)/uv pip compile --group checkov --generate-hashes --no-annotate --no-header --no-emit-index-url \
 		--upgrade --quiet --output-file requirements-checkov.txt
@@ -80,12 +80,12 @@ if [ -z "$$python" ]; then \
 fi
 endef
 
-$(INSTALLED): requirements-dev.txt
+$(INSTALLED): requirements.txt requirements-dev.txt
 	@$(FIND_PYTHON); \
 	echo "Making the virtual environment and installing the pinned requirements (a minute or two) ..." >&2; \
 	"$$python" -m venv $(VENV) >&2 && \
 	$(BIN)/python -m pip install --quiet --quiet --disable-pip-version-check --no-input --require-hashes \
-		-r requirements-dev.txt >&2
+		-r requirements.txt -r requirements-dev.txt >&2
 	@touch $@
 
 # checkov pins old packages, so it lives by itself.
