@@ -110,7 +110,8 @@ def _type(column: Column) -> str:
 def _operation(operation: Operation) -> str:
     called = {"": "the service", SET: "a set"}.get(operation.bound, f"a row of {operation.bound}")
     parameters = ", ".join(f"`{name}` {kind}" for name, kind in operation.parameters.items())
-    returns = ", ".join(f"`{name}` {kind}" for name, kind in operation.returns.items())
+    named = {} if isinstance(operation.returns, str) else operation.returns
+    returns = ", ".join(f"`{name}` {kind}" for name, kind in named.items()) or operation.returns
     return f"| `{operation.name}` | {called} | {parameters} | {returns or 'nothing'} |"
 
 

@@ -23,7 +23,8 @@ FOLD = "fold"
 MAILBOX = "mailbox"
 REMIND = "remind"
 TELL = "tell"
-QUEUES = (DELIVER, FOLD, MAILBOX, REMIND, TELL)
+UNLINK = "unlink"
+QUEUES = (DELIVER, FOLD, MAILBOX, REMIND, TELL, UNLINK)
 
 
 async def send(

@@ -15,8 +15,10 @@ from shared.webapi.bulk_delete import bulk_delete
 from shared.webapi.context import Context
 from shared.webapi.errors import Failure, bad_payload
 from shared.webapi.operations import demand_parameters
+from shared.webapi.payloads import parse_entity
 from shared.webapi.schema import Table
 from shared.webapi.tables import TABLES
+from shared.webapi.template_actions import instantiate_template, send_email_from_template
 from shared.webapi.values import format_time, parse_guid, to_stored
 
 type Answer = dict[str, Any] | None
@@ -97,33 +99,15 @@ async def best_time_to_email(context: Context, sent: Mapping[str, Any]) -> Answe
         )
     from shared.services.best_time import best_time
 
-    people = [_recipient(item, f"EntityReferenceCollection[{number}]") for number, item in enumerate(given)]
+    people = [
+        parse_entity(item, f"EntityReferenceCollection[{number}]", _RECIPIENTS) for number, item in enumerate(given)
+    ]
     advice = await best_time(context.organization, people, context.now)
     return {
         "@odata.context": f"{context.base}/$metadata#Microsoft.Dynamics.CRM.BestTimeToEmailResponse",
         "PreferredTime": format_time(advice.moment) if advice.moment else None,
         "Reason": advice.reason,
     }
-
-
-def _recipient(item: object, where: str) -> tuple[str, str]:
-    """Return the table and id of a recipient; raise `Failure` 400 naming what is wrong `where`."""
-    if not isinstance(item, dict):
-        raise bad_payload(f"'{where}' must be an object with '@odata.type' and the id of a record.")
-    kind = item.get("@odata.type")
-    name = kind.removeprefix("#").removeprefix("Microsoft.Dynamics.CRM.") if isinstance(kind, str) else ""
-    if name not in _RECIPIENTS:
-        raise bad_payload(
-            f"'{where}' needs an '@odata.type' of a recipient: "
-            + ", ".join(f"Microsoft.Dynamics.CRM.{table}" for table in _RECIPIENTS)
-            + "."
-        )
-    key = TABLES[name].id
-    value = item.get(key)
-    recipient = parse_guid(value) if isinstance(value, str) else None
-    if recipient is None:
-        raise bad_payload(f"'{where}' needs '{key}', the id of the {name}.")
-    return name, recipient
 
 
 def unqualified(name: str) -> Failure:
@@ -161,6 +145,8 @@ UNBOUND: Mapping[str, Callable[[Context, Mapping[str, Any]], Awaitable[Answer]]]
     "BulkDelete": bulk_delete,
     "FollowEmailAttachment": follow_email_attachment,
     "GetTrackingTokenEmail": get_tracking_token_email,
+    "InstantiateTemplate": instantiate_template,
+    "SendEmailFromTemplate": send_email_from_template,
     "UnfollowEmailAttachment": unfollow_email_attachment,
 }
 """Actions of the service."""

@@ -112,7 +112,9 @@ def _entity_set(table: Table) -> Iterator[str]:
 def _operation(operation: Operation) -> Iterator[str]:
     """Yield an operation's response type and the operation, once for every set where it is called on sets."""
     returned = ""
-    if operation.returns:
+    if isinstance(operation.returns, str):
+        returned = f'<ReturnType Type="{operation.returns}" Nullable="false"/>'
+    elif operation.returns:
         response = f"{operation.name}Response"
         yield f'<ComplexType Name="{response}">{_typed("Property", operation.returns)}</ComplexType>'
         returned = f'<ReturnType Type="{_ALIAS}.{response}" Nullable="false"/>'

@@ -11,14 +11,17 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from shared.engagement.statustext import status_text
+from shared.services.rights import Denied
 from shared.storage import emails, lists
 from shared.storage.calls import side_by_side
 from shared.storage.tables import Entity
 from shared.webapi import sources
 from shared.webapi.context import MAX_ROWS, Context
+from shared.webapi.errors import does_not_exist
 from shared.webapi.filters import Condition, Filter, attach
 from shared.webapi.query import MAX_PAGE, Order, Query, demand_place, implied_order, is_after, make_token, sort_rows
 from shared.webapi.schema import Column, Table
+from shared.webapi.sharing import demand_sight, may_see
 from shared.webapi.tables import TABLES
 from shared.webapi.values import from_stored, target_of
 
@@ -78,9 +81,20 @@ async def count(context: Context, query: Query, limit: int = MAX_ROWS) -> int:
 
 
 async def get(context: Context, table: Table, id: str) -> Row | None:
-    """Return a row by its id, or None."""
+    """Return a row by its id, or None; raise `Denied` where it is somebody else's alone."""
     entity = await sources.get(context.organization, table, id)
-    return None if entity is None else view(context, table, entity)
+    if entity is None:
+        return None
+    demand_sight(context.caller, table, entity)
+    return view(context, table, entity)
+
+
+async def demand(context: Context, table: Table, id: str) -> Row:
+    """Return a row by its id; raise `Failure` 404 where there is none, and `Denied` as `get` does."""
+    row = await get(context, table, id)
+    if row is None:
+        raise does_not_exist(table.logical, id)
+    return row
 
 
 def view(context: Context, table: Table, entity: Entity) -> Row:
@@ -180,6 +194,8 @@ async def _candidates(context: Context, query: Query) -> AsyncIterator[Sequence[
 async def _kept(context: Context, query: Query, entities: Sequence[Entity]) -> list[Row]:
     """Return those of the stored rows that the filter keeps, with what it looks at attached."""
     context.reads.spend(len(entities))
+    if query.table.private_where:
+        entities = [entity for entity in entities if may_see(context.caller, query.table, entity)]
     rows = [view(context, query.table, entity) for entity in entities]
     rows = [row for row in rows if query.filter.early(row)]
     if query.filter.relations:
@@ -201,11 +217,15 @@ async def _attach(context: Context, query: Query, row: Row) -> None:
 
 
 async def pointed(context: Context, column: Column, target: str, row: Row) -> Row | None:
-    """Return the row of the table `target` that a lookup points at; None where it points elsewhere or nowhere."""
+    """Return the row of the table `target` that a lookup points at; None where it points elsewhere or nowhere,
+    or at what the caller may not see."""
     if row[column.name] is None or target_of(column, row) != target:
         return None
     context.reads.spend(1)
-    return await get(context, TABLES[target], row[column.name])
+    try:
+        return await get(context, TABLES[target], row[column.name])
+    except Denied:
+        return None
 
 
 def _list(query: Query, column: str) -> _List | None:
@@ -218,6 +238,9 @@ def _list(query: Query, column: str) -> _List | None:
         if name in equals:
             decides = query.filter.only_equals and equals.keys() == {name}
             return _List(lists.partition(kind, column, str(equals[name])), column, decides)
+    if column == "createdon" and "templateid" in equals:
+        decides = query.filter.only_equals and equals.keys() == {"templateid"}
+        return _List(lists.partition("template", column, str(equals["templateid"])), column, decides)
     if column in (*lists.DATES, *lists.ENGAGEMENT) and equals.get("isemailfollowed"):
         decides = query.filter.only_equals and equals.keys() == {"isemailfollowed"}
         return _List(lists.partition("followed", column), column, decides)

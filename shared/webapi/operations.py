@@ -17,14 +17,14 @@ ROWS = "Collection(self)"
 @dataclass(frozen=True, slots=True)
 class Operation:
     """A function or an action. `parameters` and `returns`, the properties of its response, are EDM types by name; with
-    a ``?`` behind the type it may be null or left out. No `returns`: 204. `bound` is the table that it is called on a
-    row of (``emails(id)/Microsoft.Dynamics.CRM.SendEmail``), or `SET` where it is called on any set whose rows clients
-    write."""
+    a ``?`` behind the type it may be null or left out. `returns` may be a type itself. No `returns`: 204. `bound` is
+    the table that it is called on a row of (``emails(id)/Microsoft.Dynamics.CRM.SendEmail``), or `SET` where it is
+    called on any set whose rows clients write."""
 
     name: str
     kind: Literal["Function", "Action"] = "Action"
     parameters: Mapping[str, str] = field(default_factory=dict)
-    returns: Mapping[str, str] = field(default_factory=dict)
+    returns: Mapping[str, str] | str = field(default_factory=dict)
     bound: str = ""
 
 
@@ -49,6 +49,16 @@ _ALL = (
         "BestTimeToEmail",
         parameters={"EntityReferenceCollection": "Collection(Edm.EntityType)"},
         returns={"PreferredTime": "Edm.DateTimeOffset?", "Reason": "Edm.String"},
+    ),
+    Operation(
+        "InstantiateTemplate",
+        parameters={"TemplateId": "Edm.Guid", "ObjectType": "Edm.String", "ObjectId": "Edm.Guid"},
+        returns="Collection(mscrm.email)",
+    ),
+    Operation(
+        "SendEmailFromTemplate",
+        parameters={"TemplateId": "Edm.Guid", "Regarding": "Edm.EntityType", "Target": "mscrm.email"},
+        returns="mscrm.email",
     ),
     Operation(
         "BulkDelete",

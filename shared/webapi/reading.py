@@ -1,20 +1,18 @@
 """Reading: sets page by page, single rows, what belongs to a row, single columns."""
 
-import base64
 from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import quote
 
-from shared.storage import blobs
-from shared.storage.account import NotFound
 from shared.storage.calls import side_by_side
-from shared.webapi import finding, sources
+from shared.webapi import finding, sources, texts
 from shared.webapi.context import Context, etag
-from shared.webapi.errors import does_not_exist, unknown_segment
+from shared.webapi.errors import unknown_segment
 from shared.webapi.finding import Row
 from shared.webapi.query import MAX_PAGE, Query, parse_query
 from shared.webapi.query_functions import Asker
 from shared.webapi.schema import LOOKUPS, Column, Table
+from shared.webapi.sharing import may_see
 from shared.webapi.tables import TABLES
 from shared.webapi.values import formatted, target_of
 
@@ -38,23 +36,15 @@ async def count_set(context: Context, table: Table, options: Mapping[str, str]) 
 
 async def count_collection(context: Context, table: Table, id: str, name: str, options: Mapping[str, str]) -> int:
     """Return how many rows of a row's collection a filter keeps; raise `Failure` 404 where there is no such row."""
-    await read_row(context, table, id)
+    await finding.demand(context, table, id)
     query = parse_query(_counted(options), TABLES[table.collections[name].table], _asker(context))
     return await finding.count(context, finding.related(query, table, name, id))
-
-
-async def read_row(context: Context, table: Table, id: str) -> Row:
-    """Return a row by logical name; raise `Failure` 404 where there is none."""
-    row = await finding.get(context, table, id)
-    if row is None:
-        raise does_not_exist(table.logical, id)
-    return row
 
 
 async def read_single(context: Context, table: Table, id: str, options: Mapping[str, str]) -> dict[str, Any]:
     """Return a row as it is answered, lazy columns included unless ``$select`` leaves them out."""
     query = parse_query(options, table, _asker(context))
-    row = await read_row(context, table, id)
+    row = await finding.demand(context, table, id)
     (rendered,) = await _render_all(context, query, [row], single=True)
     return {"@odata.context": f"{_context_url(context, query)}/$entity", **rendered}
 
@@ -63,13 +53,13 @@ async def read_property(context: Context, table: Table, id: str, name: str, opti
     """Return what ``set(id)/name`` stands for: a column's value, the row a lookup points at, or the rows of a
     collection; None where it is null. Raises `Failure` 404."""
     if name in table.collections:
-        await read_row(context, table, id)
+        await finding.demand(context, table, id)
         query = parse_query(options, TABLES[table.collections[name].table], _asker(context))
         url = f"{context.base}/{table.set}({id})/{name}"
         return await _page(context, finding.related(query, table, name, id), options, url)
     if name in table.by_navigation:
         column, target = table.by_navigation[name]
-        row = await read_row(context, table, id)
+        row = await finding.demand(context, table, id)
         if row[column.name] is None or target_of(column, row) != target:
             return None
         return await read_single(context, TABLES[target], row[column.name], options)
@@ -117,7 +107,7 @@ async def _render(
     for column in query.select if query.select is not None else query.table.columns:
         if column.lazy:
             if query.wants(column) or (single and query.select is None):
-                answer[column.name] = await _read_blob(context, column, row)
+                answer[column.name] = await texts.read(context.organization, column, row)
             continue
         value = row[column.name]
         answer[column.wire] = value
@@ -164,21 +154,8 @@ async def _lookup_names(context: Context, query: Query, rows: Sequence[Row]) -> 
     return {
         key: str(entity.get(TABLES[key[0]].name) or "")
         for key, entity in zip(wanted, found, strict=True)
-        if entity is not None
+        if entity is not None and may_see(context.caller, TABLES[key[0]], entity)
     }
-
-
-async def _read_blob(context: Context, column: Column, row: Row) -> str | None:
-    if not row["_blob"]:
-        return None
-    try:
-        content = await blobs.get(context.organization, row["_blob"])
-    except NotFound:
-        # The email changed between reading its row and its blob.
-        return None
-    if column.name == "body":
-        return base64.b64encode(content).decode()
-    return content.decode("utf-8", "surrogatepass")
 
 
 async def _expand(context: Context, answer: dict[str, Any], table: Table, name: str, query: Query, row: Row) -> None:
