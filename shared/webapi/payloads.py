@@ -238,7 +238,7 @@ def parse_entity(item: object, where: str, tables: Collection[str]) -> tuple[str
     name = kind.removeprefix("#").removeprefix("Microsoft.Dynamics.CRM.") if isinstance(kind, str) else ""
     if name not in tables:
         raise bad_payload(
-            f"'{where}' needs an '@odata.type' of a recipient: "
+            f"'{where}' needs an '@odata.type' that is one of "
             + ", ".join(f"Microsoft.Dynamics.CRM.{table}" for table in tables)
             + "."
         )

@@ -5,9 +5,11 @@ import json
 import uuid
 from typing import Any
 
+import azure.functions as func
 import pytest
 from azure.storage.queue import QueueClient
 
+from functions import templates as triggers
 from shared.services import composing, templates
 from shared.storage import emails, lists, queues, records
 from shared.storage.account import host_account
@@ -421,8 +423,10 @@ async def test_mail_forgets_a_template_that_was_deleted_and_nothing_else_changes
     waiting = await announced()
     assert (await seller.send("DELETE", f"templates({made})")).status == 204
     assert await announced() == waiting + 1
+    work = {"organization": organization.name, "template": made}
+    trigger: Any = triggers.unlink
     for _ in range(2):
-        await templates.unlink(organization.name, made)
+        await trigger._function.get_user_function()(func.QueueMessage(body=json.dumps(work)))
     for email in ids:
         assert (await seller.get(f"emails({email})")).json["_templateid_value"] is None
     assert (await seller.get(f"emails({beside})")).json["_templateid_value"] == kept
