@@ -32,6 +32,7 @@ from tests.entra import AUDIENCE, Issuer, issuing
 
 OWNERS = 5
 CONTACTS = 10
+TEMPLATES = tuple(str(uuid.UUID(int=number)) for number in range(1, 51))
 PLAIN = "plain"
 """The organization whose own storage account is an Azurite as it is."""
 
@@ -153,6 +154,7 @@ def _difference(chance: random.Random, number: int, owners: Sequence[str], conta
     """Return what an email is unlike its model in; a lower `number` is newer. Four in five are followed."""
     sent = milliseconds(datetime.now(UTC) - timedelta(minutes=3 * number))
     opens = chance.choice((0, 0, 1, 1, 2, 3, 5, 8))
+    opened = (sent + chance.randrange(72 * 3_600_000)) // 900_000
     return {
         "statuscode": SENT,
         "statecode": STATE_OF_STATUS[SENT],
@@ -161,8 +163,11 @@ def _difference(chance: random.Random, number: int, owners: Sequence[str], conta
         "isemailfollowed": number % 5 != 1,
         "createdon": iso_seconds(sent - chance.randrange(3_600_000)),
         "senton": iso_seconds(sent),
-        "lastopenedtime": iso_seconds(sent + chance.randrange(72 * 3_600_000)) if opens else None,
+        "lastopenedtime": iso_seconds(opened * 900_000) if opens else None,
         "opencount": opens,
+        "templateid": chance.choice(TEMPLATES),
+        "_figures": 1,
+        "_counted": f'{{"opens":{{"{opened}":{opens}}}}}' if opens else None,
         "linksclickedcount": chance.randrange(4) if opens else 0,
         "attachmentopencount": chance.randrange(3) if opens else 0,
         "replycount": chance.randrange(2),

@@ -1,4 +1,5 @@
-"""The fold's queue, and the sweep that finds what a lost message left behind."""
+"""The queues of the fold and of the figures, the sweep that finds what a lost message left behind, and the timer that
+judges templates."""
 
 from datetime import UTC, datetime
 
@@ -23,11 +24,33 @@ async def fold(message: func.QueueMessage) -> None:
         await queues.send(queues.FOLD, work, again)
 
 
+@blueprint.queue_trigger("message", "figures", connection="AzureWebJobsStorage")
+async def figures(message: func.QueueMessage) -> None:
+    """Bring what emails add to the figures of an organization into them; look again as long as some is on its way."""
+    from shared.services import figuring
+    from shared.storage import queues
+
+    work = message.get_json()
+    again = await figuring.figure(work["organization"], datetime.now(UTC))
+    if again is not None:
+        await queues.send(queues.FIGURES, work, again)
+
+
 @blueprint.timer_trigger("timer", "*/30 * * * * *", run_on_startup=True, use_monitor=False)
 async def sweep(timer: func.TimerRequest) -> None:  # noqa: ARG001 - the worker passes it by name
-    """Find journal partitions older than 90 seconds, and spool files of processes that are gone."""
-    from shared.services import folding
+    """Find what lost messages left behind: journal partitions older than 90 seconds, changes that the figures do not
+    know, and spool files of processes that are gone."""
+    from shared.services import figuring, folding
     from shared.services.recording import recorder
 
     recorder().start_draining()
     await folding.sweep(datetime.now(UTC))
+    await figuring.sweep(datetime.now(UTC))
+
+
+@blueprint.timer_trigger("timer", "0 22 * * * *", run_on_startup=False, use_monitor=False)
+async def judge_templates(timer: func.TimerRequest) -> None:  # noqa: ARG001 - the worker passes it by name
+    """Judge every hour which templates are recommended."""
+    from shared.services import recommending
+
+    await recommending.judge_everywhere(datetime.now(UTC))

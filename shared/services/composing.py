@@ -195,6 +195,7 @@ async def delete_email(organization: Organization, caller: Caller, id: str, *, e
         if email is not None:
             demand_write(caller, email, "This email")
             demand_version(email, expected)
+            await emails.announce_deletion(organization, rows)
             gone.insert(0, Operation("delete", email, email["etag"]))
         for chunk in chunks(gone):
             await organization.tables.transact(organization.emails, chunk)

@@ -14,7 +14,7 @@ from typing import Any
 
 import orjson
 
-from shared.engagement import ranges
+from shared.engagement import figures, ranges
 from shared.engagement.hits import Kind
 from shared.engagement.labels import Email, Label, Observation, dump, load, observe
 from shared.engagement.reading_times import dump as dump_times
@@ -164,7 +164,8 @@ async def _commit(
     states = {alerting.state_column(kind): state for kind, state in cards.items()}
     # While it is not recorded as sent, which a fetch may precede, habits have no place; the next fold keeps them.
     read_at = (dump_times(reading_times(timeline)) or None) if facts.sent_at is not None else None
-    changes = _changed_columns(partition.email, {**_columns(timeline), **states, "_readat": read_at})
+    kept_for_others = {"_readat": read_at, "_counted": figures.dump_hits(timeline) or None}
+    changes = _changed_columns(partition.email, {**_columns(timeline), **states, **kept_for_others})
     if "_readat" in changes:
         # Before the email says so: a crash in between is made good by the next fold.
         await habits.keep(organization, partition, read_at or "", len(timeline.events))

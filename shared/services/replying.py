@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
+from shared.engagement import figures
 from shared.engagement.delivery_reports import DeliveryReport, read_delivery_report
 from shared.engagement.incoming import Incoming, Judgement, Nature, identity, judge, message_ids, references
 from shared.engagement.labels import Label
@@ -139,12 +140,13 @@ def _changes(
     organization: Organization, partition: EmailPartition, row: Mapping[str, Any], now: datetime
 ) -> dict[str, Any]:
     """Return what an interaction changes on its email: the count of replies, and how far the card of the first is."""
-    replies = sum(map(alerting.is_persons_reply, (*partition.interactions, row)))
+    answers = [one for one in (*partition.interactions, row) if alerting.is_persons_reply(one)]
+    answered = figures.dump_replies(milliseconds(parse_iso(one["emailinteractiontime"])) for one in answers)
     column, moment = alerting.state_column("reply"), milliseconds(now)
     state = alerting.next_state(
-        partition.email.get(column), moment if replies else None, moment, on=alerting.is_on(organization, "reply")
+        partition.email.get(column), moment if answers else None, moment, on=alerting.is_on(organization, "reply")
     )
-    return {"replycount": replies, column: state}
+    return {"replycount": len(answers), "_answered": answered, column: state}
 
 
 def _interaction(

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
+from shared.engagement import figures
 from shared.engagement.addresses import is_address
 from shared.engagement.observations import source_hash
 from shared.engagement.options import DRAFT, FAILED, PENDING_SEND, STATUS_NAMES, TO
@@ -44,7 +45,7 @@ COUNTERS = (
 FORGOTTEN = (
     "ee_failurereason", "lastopenedtime", "senton", "actualend", "messageid", "_attempt", "_claimedto", "_since",
     "_failures", "_draft", "_conversation", "_intent", "_prepared", "_sentbody", "_attached", "ee_lateby",
-    *alerting.STATE_COLUMNS,
+    "_counted", "_answered", *alerting.STATE_COLUMNS,
 )  # fmt: skip
 """What an earlier attempt to send may have left on the email."""
 
@@ -143,6 +144,7 @@ def _columns(
         "_mailbox": upn if is_address(upn) else sender.address,
         "_submission": uuid.uuid4().hex,
         "_keyid": settings().token_key,
+        "_accounts": figures.accounts_of((person.kind, person.record) for person in recipients) or None,
     }
 
 

@@ -13,15 +13,17 @@ row                       holds
 
 Every change carries the ``email`` row with If-Match, so that whoever changes an email has seen all of it; a deleted
 email does not come back. The HTML body is the blob that ``_body`` names. Emails are made, changed and deleted through
-this module, which keeps their index rows (`shared.storage.lists`).
+this module, which keeps their index rows (`shared.storage.lists`) and announces what changes in the figures
+(`shared.storage.pending_figures`).
 """
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from shared.engagement import figures
 from shared.engagement.times import MAX_TIME
-from shared.storage import blobs, lists
+from shared.storage import blobs, lists, pending_figures
 from shared.storage.account import StorageError, Unavailable
 from shared.storage.calls import side_by_side
 from shared.storage.organizations import Organization
@@ -83,6 +85,13 @@ async def get_emails(organization: Organization, ids: Sequence[str]) -> list[Ent
     return await side_by_side(lambda email: get_email(organization, email), ids)
 
 
+async def sent(organization: Organization) -> AsyncIterator[list[str]]:
+    """Yield, page by page, the ids of all outgoing mail that was sent, read from one end of the table to the other."""
+    columns = ("PartitionKey", "statuscode", "directioncode", "senton")
+    async for page in organization.tables.query(organization.emails, f"RowKey eq '{EMAIL}'", columns):
+        yield [row["PartitionKey"] for row in page if figures.sources(row)]
+
+
 async def insert(organization: Organization, email: Entity, rows: Sequence[Entity]) -> None:
     """Write a new email with `rows` under it, its own row last: until then there is no email.
 
@@ -106,17 +115,41 @@ async def commit(
     reads again and decides anew.
     """
     listing = lists.plan({**email, **changes})
+    counts = figures.sources(email) != figures.sources({**email, **changes})
+    if counts:
+        changes = {**changes, "_figures": version_of(email) + 1}
+        await pending_figures.announce(
+            organization, email["PartitionKey"], changes["_figures"], figures.scopes(email, ())
+        )
     # A merge cannot remove a property, so a cleared column is stored as "" and not read back.
     cleared = {name: "" if value is None else value for name, value in changes.items()}
     if listing.added or listing.removed:
         cleared["_lists"] = listing.names
     head = Operation("merge", {**cleared, "PartitionKey": email["PartitionKey"], "RowKey": EMAIL}, email["etag"])
     await _carry_out(organization, listing, chunks([*rows, head]))
+    if counts:
+        await pending_figures.hint(organization)
+
+
+async def announce_deletion(organization: Organization, rows: Sequence[Entity]) -> None:
+    """Announce, before it happens, that an email is deleted with all of its `rows`."""
+    email = next(row for row in rows if row["RowKey"] == EMAIL)
+    scopes = figures.scopes(email, [row for row in rows if row["RowKey"].startswith("party:")])
+    if scopes:
+        version = version_of(email) + 1
+        await pending_figures.announce(organization, email["PartitionKey"], version, scopes, removed=True)
 
 
 async def unlist(organization: Organization, email: Mapping[str, Any]) -> None:
-    """Remove the index rows of an email that was deleted; readers pass over what remains."""
+    """Remove the index rows of an email that was deleted, which readers pass over, and have the figures know."""
     await lists.remove(organization, lists.owned(email))
+    if figures.sources(email):
+        await pending_figures.hint(organization)
+
+
+def version_of(email: Mapping[str, Any]) -> int:
+    """Return how often an email has changed what it adds to the figures."""
+    return int(email.get("_figures") or 0)
 
 
 async def _carry_out(organization: Organization, listing: lists.Change, transactions: list[list[Operation]]) -> None:

@@ -19,12 +19,13 @@ from shared.storage.account import (
 )
 
 DELIVER = "deliver"
+FIGURES = "figures"
 FOLD = "fold"
 MAILBOX = "mailbox"
 REMIND = "remind"
 TELL = "tell"
 UNLINK = "unlink"
-QUEUES = (DELIVER, FOLD, MAILBOX, REMIND, TELL, UNLINK)
+QUEUES = (DELIVER, FIGURES, FOLD, MAILBOX, REMIND, TELL, UNLINK)
 
 
 async def send(

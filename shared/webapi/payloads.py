@@ -3,7 +3,7 @@
 import binascii
 import json
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import unquote
@@ -15,7 +15,7 @@ from shared.webapi.errors import bad_payload, invalid, unknown_property
 from shared.webapi.keys import RowKey, demand_id, parse_key
 from shared.webapi.schema import LOOKUPS, Column, Table
 from shared.webapi.tables import SETS, TABLES
-from shared.webapi.values import Stored, parse_guid, to_stored
+from shared.webapi.values import Stored, to_stored
 
 _REFERENCE = re.compile(r"(?:[^?#\s()]*?/api/data/v9\.\d+/)?/?(\w+)\((.*)\)", re.IGNORECASE | re.DOTALL)
 
@@ -226,28 +226,6 @@ def parse_attachment(row: Payload) -> Attachment:
         subject=str(row.columns.get("subject") or ""),
         id=row.id,
     )
-
-
-def parse_entity(item: object, where: str, tables: Collection[str]) -> tuple[str, str]:
-    """Return the table, one of `tables`, and the id of a record that an action is given, such as
-    ``{"@odata.type": "Microsoft.Dynamics.CRM.contact", "contactid": ".."}``; raise `Failure` 400 naming what is wrong
-    `where`."""
-    if not isinstance(item, dict):
-        raise bad_payload(f"'{where}' must be an object with '@odata.type' and the id of a record.")
-    kind = item.get("@odata.type")
-    name = kind.removeprefix("#").removeprefix("Microsoft.Dynamics.CRM.") if isinstance(kind, str) else ""
-    if name not in tables:
-        raise bad_payload(
-            f"'{where}' needs an '@odata.type' that is one of "
-            + ", ".join(f"Microsoft.Dynamics.CRM.{table}" for table in tables)
-            + "."
-        )
-    key = TABLES[name].id
-    value = item.get(key)
-    found = parse_guid(value) if isinstance(value, str) else None
-    if found is None:
-        raise bad_payload(f"'{where}' needs '{key}', the id of the {name}.")
-    return name, found
 
 
 def decode_body(body: str) -> bytes:

@@ -7,7 +7,7 @@ from urllib.parse import quote
 from shared.storage.calls import side_by_side
 from shared.webapi import finding, sources, texts
 from shared.webapi.context import Context, etag
-from shared.webapi.errors import unknown_segment
+from shared.webapi.errors import does_not_exist, unknown_segment
 from shared.webapi.finding import Row
 from shared.webapi.query import MAX_PAGE, Query, parse_query
 from shared.webapi.query_functions import Asker
@@ -36,15 +36,28 @@ async def count_set(context: Context, table: Table, options: Mapping[str, str]) 
 
 async def count_collection(context: Context, table: Table, id: str, name: str, options: Mapping[str, str]) -> int:
     """Return how many rows of a row's collection a filter keeps; raise `Failure` 404 where there is no such row."""
-    await finding.demand(context, table, id)
+    await read_row(context, table, id)
     query = parse_query(_counted(options), TABLES[table.collections[name].table], _asker(context))
     return await finding.count(context, finding.related(query, table, name, id))
+
+
+async def read_row(context: Context, table: Table, id: str) -> Row:
+    """Return a row by logical name, without what is told by the caller's clock; raise `Failure` 404 where there is
+    none."""
+    return await _read(context, Query(table, select=()), id)
+
+
+async def _read(context: Context, query: Query, id: str) -> Row:
+    row = await finding.get(context, query, id)
+    if row is None:
+        raise does_not_exist(query.table.logical, id)
+    return row
 
 
 async def read_single(context: Context, table: Table, id: str, options: Mapping[str, str]) -> dict[str, Any]:
     """Return a row as it is answered, lazy columns included unless ``$select`` leaves them out."""
     query = parse_query(options, table, _asker(context))
-    row = await finding.demand(context, table, id)
+    row = await _read(context, query, id)
     (rendered,) = await _render_all(context, query, [row], single=True)
     return {"@odata.context": f"{_context_url(context, query)}/$entity", **rendered}
 
@@ -53,13 +66,13 @@ async def read_property(context: Context, table: Table, id: str, name: str, opti
     """Return what ``set(id)/name`` stands for: a column's value, the row a lookup points at, or the rows of a
     collection; None where it is null. Raises `Failure` 404."""
     if name in table.collections:
-        await finding.demand(context, table, id)
+        await read_row(context, table, id)
         query = parse_query(options, TABLES[table.collections[name].table], _asker(context))
         url = f"{context.base}/{table.set}({id})/{name}"
         return await _page(context, finding.related(query, table, name, id), options, url)
     if name in table.by_navigation:
         column, target = table.by_navigation[name]
-        row = await finding.demand(context, table, id)
+        row = await read_row(context, table, id)
         if row[column.name] is None or target_of(column, row) != target:
             return None
         return await read_single(context, TABLES[target], row[column.name], options)
@@ -167,8 +180,8 @@ async def _expand(context: Context, answer: dict[str, Any], table: Table, name: 
             url = f"{context.base}/{table.set}({row[table.id]})/{name}"
             answer[f"{name}@odata.nextLink"] = _next_link(url, query.options, page.token)
         return
-    column, target = table.by_navigation[name]
-    found = await finding.pointed(context, column, target, row)
+    column, _ = table.by_navigation[name]
+    found = await finding.pointed(context, column, query, row)
     answer[name] = None if found is None else (await _render_all(context, query, [found], single=False))[0]
 
 

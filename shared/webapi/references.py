@@ -7,7 +7,7 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
-from shared.webapi import finding, writing
+from shared.webapi import reading, writing
 from shared.webapi.context import Context, etag
 from shared.webapi.errors import Failure, bad_query, invalid
 from shared.webapi.keys import RowKey, demand_id, parse_key
@@ -52,7 +52,7 @@ async def take_from_collection(
     child, column, navigation = _other_side(table, name)
     found = await demand_id(context.organization, child, _named(child, key, reference))
     for _ in range(_ATTEMPTS):
-        row = await finding.demand(context, child, found)
+        row = await reading.read_row(context, child, found)
         if row[column.name] != id or target_of(column, row) != table.logical:
             raise Failure(
                 404, "0x80040217", f"{child.logical} With Id = {found} is not one of '{name}' of {table.logical} {id}."

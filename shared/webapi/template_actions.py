@@ -7,12 +7,12 @@ from shared.engagement.options import SENDER
 from shared.services.sending import send_email
 from shared.storage import undo
 from shared.storage.account import Conflict
-from shared.webapi import finding, writing
+from shared.webapi import finding, reading, writing
 from shared.webapi.context import Context
+from shared.webapi.entities import named_record
 from shared.webapi.errors import already_exists, bad_payload, invalid
 from shared.webapi.keys import RowKey
 from shared.webapi.operations import demand_parameters
-from shared.webapi.payloads import parse_entity
 from shared.webapi.tables import TABLES
 from shared.webapi.tables.templates import TYPES
 from shared.webapi.templates import USER, fill
@@ -52,7 +52,7 @@ async def send_email_from_template(context: Context, sent: Mapping[str, Any]) ->
     and sent; both or nothing. Its sender is the user whom the template speaks of. Returns the email's id."""
     demand_parameters(sent, "SendEmailFromTemplate")
     template = await _template(context, sent, "SendEmailFromTemplate")
-    kind, record = parse_entity(sent.get("Regarding"), "Regarding", TYPES)
+    kind, record = await named_record(context, sent.get("Regarding"), "Regarding", TYPES, "a record that mail is about")
     _demand_fits(template, kind, "Regarding")
     given = {name: value for name, value in _target(sent).items() if name not in _WRITTEN_BY_THE_TEMPLATE}
     payload = await writing.prepare(context, _EMAIL, given, RowKey(), creating=True)
@@ -76,7 +76,7 @@ async def send_email_from_template(context: Context, sent: Mapping[str, Any]) ->
 
 
 async def _template(context: Context, sent: Mapping[str, Any], action: str) -> finding.Row:
-    return await finding.demand(context, _TEMPLATE, _guid(sent, "TemplateId", action, "the id of the template"))
+    return await reading.read_row(context, _TEMPLATE, _guid(sent, "TemplateId", action, "the id of the template"))
 
 
 def _guid(sent: Mapping[str, Any], name: str, action: str, what: str) -> str:

@@ -16,10 +16,11 @@ from shared.engagement.dynamic_text import (
 )
 from shared.storage.calls import side_by_side
 from shared.storage.organizations import Organization
-from shared.webapi import finding, texts
+from shared.webapi import finding, reading, texts
 from shared.webapi.context import Context
 from shared.webapi.errors import invalid
 from shared.webapi.payloads import Payload
+from shared.webapi.query import Query
 from shared.webapi.schema import LOOKUPS, Column, Type
 from shared.webapi.tables import TABLES
 from shared.webapi.values import formatted, target_of
@@ -78,8 +79,8 @@ async def fill(context: Context, template: finding.Row, kind: str, id: str, user
         wanted = columns_in(subject, names, html=False) | columns_in(body, names, html=True)
         # The row must be there whether or not the template says anything of it.
         rows = {
-            USER: await finding.demand(context, TABLES[USER], user),
-            kind: await finding.demand(context, TABLES[kind], id),
+            USER: await reading.read_row(context, TABLES[USER], user),
+            kind: await reading.read_row(context, TABLES[kind], id),
         }
         values = await _values(context, rows, wanted)
         filled = await asyncio.to_thread(fill_html, body, names, values)
@@ -101,7 +102,7 @@ async def _said(context: Context, column: Column, row: finding.Row) -> str:
         return ""
     if column.type in LOOKUPS:
         target = TABLES[target_of(column, row)]
-        pointed = await finding.pointed(context, column, target.logical, row)
+        pointed = await finding.pointed(context, column, Query(target, select=()), row)
         return str((pointed or {}).get(target.name) or "")
     shown = formatted(column, value)
     return f"{shown} UTC" if shown and column.type is Type.DATETIME else str(value) if shown is None else shown

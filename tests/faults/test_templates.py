@@ -15,8 +15,9 @@ from shared.services.people import welcome
 from shared.storage import blobs, emails, queues, records, undo
 from shared.storage.account import StorageError, Unavailable, host_account
 from shared.storage.organizations import Organization
-from shared.webapi import finding, writing
+from shared.webapi import finding, reading, writing
 from shared.webapi.context import Context, Preferences
+from shared.webapi.query import Query
 from shared.webapi.tables import TABLES
 from shared.webapi.template_actions import send_email_from_template
 from tests.breaking import Breaker, a_breakable_organization
@@ -260,5 +261,5 @@ async def test_a_mail_goes_out_once_at_whichever_step_its_template_is_forgotten(
 async def test_a_mail_whose_template_is_gone_is_shown_without_one(organization: Organization) -> None:
     context = context_of(organization)
     [made] = await emails_of(organization, str(uuid.uuid4()), 1)
-    row = await finding.demand(context, TABLES["email"], made)
-    assert await finding.pointed(context, TABLES["email"].by_name["templateid"], "template", row) is None
+    row = await reading.read_row(context, TABLES["email"], made)
+    assert await finding.pointed(context, TABLES["email"].by_name["templateid"], Query(TABLE), row) is None
