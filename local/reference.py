@@ -114,7 +114,7 @@ def _type(column: Column) -> str:
 
 def _operation(operation: Operation) -> str:
     called = {"": "the service", SET: "a set"}.get(operation.bound, f"a row of {operation.bound}")
-    returns = operation.returns if isinstance(operation.returns, str) else _typed(operation.returns)
+    returns = operation.returned or _typed(operation.returns)
     return f"| `{operation.name}` | {called} | {_typed(operation.parameters)} | {returns or 'nothing'} |"
 
 

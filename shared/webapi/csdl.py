@@ -110,8 +110,8 @@ def _entity_set(table: Table) -> Iterator[str]:
 def _operation(operation: Operation) -> Iterator[str]:
     """Yield an operation's response type and the operation, once for every set where it is called on sets."""
     returned = ""
-    if isinstance(operation.returns, str):
-        returned = f'<ReturnType Type="{operation.returns}" Nullable="false"/>'
+    if operation.returned:
+        returned = f'<ReturnType Type="{operation.returned}" Nullable="false"/>'
     elif operation.returns:
         response = f"{operation.name}Response"
         yield _complex_type(response, operation.returns)

@@ -21,14 +21,15 @@ ROWS = "Collection(self)"
 class Operation:
     """A function or an action. `parameters` and `returns`, the properties of its response, are EDM types by name, or
     ``mscrm.`` and a name of `OPEN_TYPES` or `COMPLEX_TYPES`; with a ``?`` behind the type it may be null or left out.
-    `returns` may be a type itself. No `returns`: 204. `bound` is the table that it is called on a row of
+    `returned` is a type that it returns instead. Neither: 204. `bound` is the table that it is called on a row of
     (``emails(id)/Microsoft.Dynamics.CRM.SendEmail``), or `SET` where it is called on any set whose rows clients
     write."""
 
     name: str
     kind: Literal["Function", "Action"] = "Action"
     parameters: Mapping[str, str] = field(default_factory=dict)
-    returns: Mapping[str, str] | str = field(default_factory=dict)
+    returns: Mapping[str, str] = field(default_factory=dict)
+    returned: str = ""
     bound: str = ""
 
 
@@ -57,12 +58,12 @@ _ALL = (
     Operation(
         "InstantiateTemplate",
         parameters={"TemplateId": "Edm.Guid", "ObjectType": "Edm.String", "ObjectId": "Edm.Guid"},
-        returns="Collection(mscrm.email)",
+        returned="Collection(mscrm.email)",
     ),
     Operation(
         "SendEmailFromTemplate",
         parameters={"TemplateId": "Edm.Guid", "Regarding": "Edm.EntityType", "Target": "mscrm.email"},
-        returns="mscrm.email",
+        returned="mscrm.email",
     ),
     Operation(
         "ee_RecommendTemplates",
