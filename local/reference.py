@@ -114,8 +114,8 @@ def _type(column: Column) -> str:
 
 def _operation(operation: Operation) -> str:
     called = {"": "the service", SET: "a set"}.get(operation.bound, f"a row of {operation.bound}")
-    returns = _typed(operation.returns) or "nothing"
-    return f"| `{operation.name}` | {called} | {_typed(operation.parameters)} | {returns} |"
+    returns = operation.returned or _typed(operation.returns)
+    return f"| `{operation.name}` | {called} | {_typed(operation.parameters)} | {returns or 'nothing'} |"
 
 
 def _typed(types: Mapping[str, str]) -> str:

@@ -19,6 +19,7 @@ from shared.webapi.operations import demand_parameters
 from shared.webapi.recommending import recommend_templates
 from shared.webapi.schema import Table
 from shared.webapi.tables import TABLES
+from shared.webapi.template_actions import instantiate_template, send_email_from_template
 from shared.webapi.values import format_time, parse_guid, to_stored
 
 type Answer = dict[str, Any] | None
@@ -147,6 +148,8 @@ UNBOUND: Mapping[str, Callable[[Context, Mapping[str, Any]], Awaitable[Answer]]]
     "FollowEmailAttachment": follow_email_attachment,
     "GetEmailEngagementAggregateCounts": engagement.get_aggregate_counts,
     "GetTrackingTokenEmail": get_tracking_token_email,
+    "InstantiateTemplate": instantiate_template,
+    "SendEmailFromTemplate": send_email_from_template,
     "UnfollowEmailAttachment": unfollow_email_attachment,
     "ee_GetEmailEngagementSeries": engagement.get_series,
     "ee_RecommendTemplates": recommend_templates,

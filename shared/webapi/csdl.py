@@ -110,7 +110,9 @@ def _entity_set(table: Table) -> Iterator[str]:
 def _operation(operation: Operation) -> Iterator[str]:
     """Yield an operation's response type and the operation, once for every set where it is called on sets."""
     returned = ""
-    if operation.returns:
+    if operation.returned:
+        returned = f'<ReturnType Type="{operation.returned}" Nullable="false"/>'
+    elif operation.returns:
         response = f"{operation.name}Response"
         yield _complex_type(response, operation.returns)
         returned = f'<ReturnType Type="{_ALIAS}.{response}" Nullable="false"/>'

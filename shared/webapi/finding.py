@@ -12,6 +12,7 @@ from typing import Any
 
 from shared.engagement.clocks import Clock
 from shared.engagement.statustext import status_text
+from shared.services.rights import Denied
 from shared.storage import emails, lists
 from shared.storage.calls import side_by_side
 from shared.storage.tables import Entity
@@ -20,6 +21,7 @@ from shared.webapi.context import MAX_ROWS, Context
 from shared.webapi.filters import Condition, Filter, attach
 from shared.webapi.query import MAX_PAGE, Order, Query, demand_place, implied_order, is_after, make_token, sort_rows
 from shared.webapi.schema import Column, Table
+from shared.webapi.sharing import demand_sight, may_see
 from shared.webapi.tables import TABLES
 from shared.webapi.values import from_stored, target_of
 
@@ -82,9 +84,13 @@ async def count(context: Context, query: Query, limit: int = MAX_ROWS) -> int:
 
 
 async def get(context: Context, query: Query, id: str) -> Row | None:
-    """Return a row of the query's table by its id, with the columns that the query selects, or None."""
+    """Return a row of the query's table by its id, with the columns that the query selects, or None; raise `Denied`
+    where it is somebody else's alone."""
     entity = await sources.get(context.organization, query.table, id)
-    return None if entity is None else _view(context, query.table, entity, await _clock(context, query))
+    if entity is None:
+        return None
+    demand_sight(context.caller, query.table, entity)
+    return _view(context, query.table, entity, await _clock(context, query))
 
 
 def _view(context: Context, table: Table, entity: Entity, clock: Clock | None) -> Row:
@@ -197,6 +203,8 @@ async def _candidates(context: Context, query: Query) -> AsyncIterator[Sequence[
 async def _kept(context: Context, query: Query, entities: Sequence[Entity]) -> list[Row]:
     """Return those of the stored rows that the filter keeps, with what it looks at attached."""
     context.reads.spend(len(entities))
+    if query.table.private_where:
+        entities = [entity for entity in entities if may_see(context.caller, query.table, entity)]
     clock = await _clock(context, query)
     rows = [_view(context, query.table, entity, clock) for entity in entities]
     rows = [row for row in rows if query.filter.early(row)]
@@ -219,11 +227,15 @@ async def _attach(context: Context, query: Query, row: Row) -> None:
 
 
 async def pointed(context: Context, column: Column, query: Query, row: Row) -> Row | None:
-    """Return the row of the query's table that a lookup points at; None where it points elsewhere or nowhere."""
+    """Return the row of the query's table that a lookup points at; None where it points elsewhere or nowhere, or at
+    what the caller may not see."""
     if row[column.name] is None or target_of(column, row) != query.table.logical:
         return None
     context.reads.spend(1)
-    return await get(context, query, row[column.name])
+    try:
+        return await get(context, query, row[column.name])
+    except Denied:
+        return None
 
 
 def _list(query: Query, column: str) -> _List | None:
@@ -236,6 +248,9 @@ def _list(query: Query, column: str) -> _List | None:
         if name in equals:
             decides = query.filter.only_equals and equals.keys() == {name}
             return _List(lists.partition(kind, column, str(equals[name])), column, decides)
+    if column == "createdon" and "templateid" in equals:
+        decides = query.filter.only_equals and equals.keys() == {"templateid"}
+        return _List(lists.partition("template", column, str(equals["templateid"])), column, decides)
     if column in (*lists.DATES, *lists.ENGAGEMENT) and equals.get("isemailfollowed"):
         decides = query.filter.only_equals and equals.keys() == {"isemailfollowed"}
         return _List(lists.partition("followed", column), column, decides)

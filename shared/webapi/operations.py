@@ -21,7 +21,7 @@ ROWS = "Collection(self)"
 class Operation:
     """A function or an action. `parameters` and `returns`, the properties of its response, are EDM types by name, or
     ``mscrm.`` and a name of `OPEN_TYPES` or `COMPLEX_TYPES`; with a ``?`` behind the type it may be null or left out.
-    No `returns`: 204. `bound` is the table that it is called on a row of
+    `returned` is a type that it returns instead. Neither: 204. `bound` is the table that it is called on a row of
     (``emails(id)/Microsoft.Dynamics.CRM.SendEmail``), or `SET` where it is called on any set whose rows clients
     write."""
 
@@ -29,6 +29,7 @@ class Operation:
     kind: Literal["Function", "Action"] = "Action"
     parameters: Mapping[str, str] = field(default_factory=dict)
     returns: Mapping[str, str] = field(default_factory=dict)
+    returned: str = ""
     bound: str = ""
 
 
@@ -53,6 +54,16 @@ _ALL = (
         "BestTimeToEmail",
         parameters={"EntityReferenceCollection": "Collection(Edm.EntityType)"},
         returns={"PreferredTime": "Edm.DateTimeOffset?", "Reason": "Edm.String"},
+    ),
+    Operation(
+        "InstantiateTemplate",
+        parameters={"TemplateId": "Edm.Guid", "ObjectType": "Edm.String", "ObjectId": "Edm.Guid"},
+        returned="Collection(mscrm.email)",
+    ),
+    Operation(
+        "SendEmailFromTemplate",
+        parameters={"TemplateId": "Edm.Guid", "Regarding": "Edm.EntityType", "Target": "mscrm.email"},
+        returned="mscrm.email",
     ),
     Operation(
         "ee_RecommendTemplates",

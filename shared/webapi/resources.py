@@ -24,7 +24,7 @@ _MAX_BODY_OF_MANY = 8 * 1024 * 1024
 """Bytes of a request that writes many rows."""
 _ROOM = 8 * 1024 * 1024
 """Bytes beside the base64 of the largest attachment: a body with images written into it, and the rest of the JSON."""
-_WITH_FILES = frozenset({"emails", "activitymimeattachments", BATCH})
+_WITH_FILES = frozenset({"emails", "activitymimeattachments", "templates", "SendEmailFromTemplate", BATCH})
 
 
 async def respond(context: Context, request: Request, address: Address) -> Response:

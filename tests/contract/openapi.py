@@ -5,6 +5,7 @@ from typing import Any
 
 from shared.webapi.schema import CHOICES, GUIDS, LOOKUPS, NUMBERS, TEXTS, Column, Table, Type
 from shared.webapi.tables import SETS, TABLES
+from shared.webapi.tables.templates import TYPES
 
 ERRORS: Mapping[str, Iterable[int]] = {
     "get": (400, 401, 403, 404, 405, 429, 501),
@@ -37,6 +38,7 @@ KNOWN_ID = "0b1d0b6e-0000-4000-8000-000000000001"
 """A row of this id is there at the beginning, in every set that takes one without any column."""
 _LONG = 4000
 """Texts that may be longer are described without a limit: a fuzzer would send one character more than it."""
+_GUID: Mapping[str, Any] = {"anyOf": [{"enum": [KNOWN_ID]}, {"type": ["string", "null"]}]}
 _FILTERS: Mapping[str, str] = {
     "text": "contains({0},'a') or startswith({0},'%') or {0} eq 'it''s' or {0} in ('a','b')",
     "number": "{0} ge 1 and not ({0} eq 2)",
@@ -70,6 +72,10 @@ def description() -> dict[str, Any]:
         },
         "/FollowEmailAttachment": {"post": _follow()},
         "/UnfollowEmailAttachment": {"post": _follow()},
+        "/InstantiateTemplate": {"post": _from_template({"ObjectType": {"enum": list(TYPES)}, "ObjectId": _GUID})},
+        "/SendEmailFromTemplate": {
+            "post": _from_template({"Regarding": {"type": ["object", "null"]}, "Target": _row(TABLES["email"])})
+        },
     }
     for table in SETS.values():
         paths |= _table_paths(table)
@@ -222,6 +228,10 @@ def _prefer() -> dict[str, Any]:
 def _follow() -> dict[str, Any]:
     body = _object({"ActivityMimeAttachmentId": {"type": "string", "format": "uuid"}})
     return _operation("post", [], {"204": {"description": "done"}}, body)
+
+
+def _from_template(more: dict[str, Any]) -> dict[str, Any]:
+    return _operation("post", [], {"200": _json()}, _object({"TemplateId": _GUID, **more}))
 
 
 def _figures(more: Mapping[str, Any] | None = None) -> dict[str, Any]:
