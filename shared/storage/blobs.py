@@ -2,6 +2,7 @@
 
 import asyncio
 import importlib
+from collections.abc import AsyncIterator
 from typing import Any
 
 from shared.storage import undo
@@ -49,6 +50,14 @@ async def get_range(organization: Organization, name: str, offset: int, length: 
         return bytes(await stream.readall())
 
     return bytes(await _guarded(read()))
+
+
+async def names(organization: Organization) -> AsyncIterator[str]:
+    """Yield the name of every blob, in order."""
+    client = await _container(organization)
+    found = client.list_blob_names()
+    while (name := await _guarded(anext(found, None))) is not None:
+        yield str(name)
 
 
 async def delete(organization: Organization, name: str) -> None:
