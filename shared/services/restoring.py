@@ -19,8 +19,8 @@ from shared.storage import blobs
 from shared.storage.calls import side_by_side
 from shared.storage.organizations import (
     DEFAULT_SETTINGS,
-    Organization,
     Entry,
+    Organization,
     claim_name,
     is_valid_name,
     read_entry,
@@ -91,8 +91,8 @@ def _read_manifest(directory: Path) -> tuple[dict[str, Any], Organization]:
         if manifest["format"] != FORMAT:
             raise CannotManage(f"{directory} is an export of the format {manifest['format']!r}; {FORMAT!r} is needed")
         settings = {name: value for name, value in manifest["settings"].items() if name in DEFAULT_SETTINGS}
-        ids = [str(uuid.UUID(manifest[name])) for name in ("id", "tenant")]
-        organization = Organization(str(manifest["name"]), *ids, {**DEFAULT_SETTINGS, **settings})
+        own, tenant = (str(uuid.UUID(manifest[name])) for name in ("id", "tenant"))
+        organization = Organization(str(manifest["name"]), own, tenant, {**DEFAULT_SETTINGS, **settings})
         whole = isinstance(manifest["records"], int) and isinstance(manifest["blobs"], int)
     except (KeyError, TypeError, AttributeError, ValueError):
         whole = False

@@ -40,7 +40,8 @@ def settings_from(settings: Mapping[str, Any], words: Mapping[str, str]) -> dict
 
 def names() -> list[str]:
     """Return the names of all settings."""
-    return [*(column.name for column in TABLES["organization"].columns if column.writable), *_OPERATORS]
+    table = TABLES["organization"]
+    return [*(column.name for column in table.columns if column.writable and column.name != table.id), *_OPERATORS]
 
 
 def _unknown(name: str) -> str:
