@@ -10,7 +10,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 AZURITE := local/node_modules/.package-lock.json
 TEST_PROCESSES ?= 2
-CODE := $(wildcard function_app.py) functions shared local benchmarks tests
+CODE := $(wildcard function_app.py) manage.py functions shared local benchmarks tests
 
 .PHONY: help run host test lint audit bench demo docs token pins clean
 

@@ -6,6 +6,7 @@ cannot be used, and whoever makes it anew waits.
 
 import asyncio
 import contextlib
+import os
 import time
 from collections.abc import Callable
 
@@ -15,6 +16,7 @@ from azure.data.tables import TableServiceClient
 from azure.storage.blob import BlobServiceClient
 from azure.storage.queue import QueueServiceClient
 
+from shared.settings import read_storage
 from shared.storage.account import Account, host_account
 from shared.storage.agenda import AGENDA
 from shared.storage.organizations import TABLE, Organization, is_valid_name, save_organization
@@ -129,4 +131,4 @@ def _blobs(account: Account) -> BlobServiceClient:
 def _identity() -> TokenCredential:
     from azure.identity import DefaultAzureCredential
 
-    return DefaultAzureCredential()
+    return DefaultAzureCredential(managed_identity_client_id=read_storage(os.environ).client_id or None)

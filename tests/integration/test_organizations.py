@@ -1,6 +1,7 @@
 """Organizations as operators handle them: added once, moved with their links alive, removed for good."""
 
 import json
+import re
 import stat
 import uuid
 from collections.abc import AsyncIterator, Iterator
@@ -15,7 +16,7 @@ import pytest_asyncio
 from functions import recipients
 from local.azurite import OTHER_ACCOUNT
 from shared.engagement.tokens import Token, TokenKind, mint
-from shared.services import exporting, folding, organizations, people, restoring
+from shared.services import exporting, folding, organizations, people, recording, restoring
 from shared.services.organizations import CannotManage
 from shared.services.recording import recorder
 from shared.services.wrapping import WrongPassphrase
@@ -474,6 +475,29 @@ async def test_an_app_setting_that_leads_elsewhere_is_noticed_before_anything_is
     forget()
     assert await find_organization(name) is not None
     await organizations.remove(name, said.append)
+
+
+async def test_an_account_that_is_gone_holds_up_no_hit_of_others(
+    name: str, made: Organization, other_account: str, environment: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    lost = "org" + uuid.uuid4().hex[:12]
+    environment.setenv(f"STORAGE_{lost.upper()}", re.sub(r":\d+/", ":9/", other_account))
+    environment.setenv("SPOOL_DIR", str(tmp_path))
+    environment.setattr(recording, "_recorders", {})
+    forget()
+    links = links_of(Organization(lost, "", ""), str(uuid.uuid4()))
+    for _ in range(2):
+        assert (await ask(TokenKind.LINK, links[TokenKind.LINK])).status_code == 302
+    spool = recording.recorder(OTHER_ACCOUNT).spool
+    assert (spool.directory, spool.empty) == (tmp_path / OTHER_ACCOUNT, False)
+    await ask(TokenKind.LINK, links_of(made, str(uuid.uuid4()))[TokenKind.LINK])
+    assert recorder().spool.empty
+    assert not recorder().suspended
+    assert [row async for page in made.tables.query(made.journal) for row in page]
+
+    environment.setenv(f"STORAGE_{lost.upper()}", "")
+    forget()
+    assert await recording.recorder(OTHER_ACCOUNT).drain_now() == 2, "without the setting the hits are nobody's"
 
 
 def test_an_account_without_a_key_is_reached_by_its_name_and_the_identity(
