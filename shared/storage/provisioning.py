@@ -24,6 +24,7 @@ from shared.storage.queues import QUEUES
 
 _DELETING_SECONDS = 180.0
 """How long to wait for storage to finish deleting what had the same name."""
+_PAUSE = 5.0
 
 
 async def provision_deployment() -> None:
@@ -85,16 +86,16 @@ def _make(name: str, create: Callable[[str], object]) -> None:
         try:
             create(name)
         except HttpResponseError as error:
-            if "BeingDeleted" in str(getattr(error, "error_code", "")):
-                if time.monotonic() > deadline:
-                    raise TimeoutError(
-                        f"{name} is still being deleted by storage: try again in a few minutes"
-                    ) from None
-                time.sleep(5)
-                continue
-            if not isinstance(error, ResourceExistsError):
+            # The SDKs' codes are enumerations that equal their texts and have other hashes.
+            if getattr(error, "error_code", "") not in ("TableBeingDeleted", "ContainerBeingDeleted"):
+                if isinstance(error, ResourceExistsError):
+                    return
                 raise
-        return
+        else:
+            return
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"{name} is still being deleted by storage: try again in a few minutes")
+        time.sleep(_PAUSE)
 
 
 def _delete_organization(organization: Organization) -> None:

@@ -1,9 +1,13 @@
 """Organizations as operators handle them: added once, moved with their links alive, removed for good."""
 
+import contextlib
+import http.server
 import json
 import re
 import stat
+import threading
 import uuid
+from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -21,7 +25,7 @@ from shared.services.organizations import CannotManage
 from shared.services.recording import recorder
 from shared.services.wrapping import WrongPassphrase
 from shared.settings import settings
-from shared.storage import agenda, blobs, emails, journal, records
+from shared.storage import agenda, blobs, emails, journal, provisioning, records
 from shared.storage.account import NotFound, Unavailable, account_of, host_account
 from shared.storage.organizations import (
     Organization,
@@ -88,7 +92,7 @@ async def made(name: str) -> AsyncIterator[Organization]:
 
 async def filled(organization: Organization) -> str:
     """Give an organization something of everything and return the id of its mail."""
-    mail = await put_sent_email(organization, NOW - timedelta(hours=1))
+    mail: str = await put_sent_email(organization, NOW - timedelta(hours=1))
     await records.insert(organization, "contact", str(uuid.uuid4()), {"lastname": "Lovelace", "weight": 2**40})
     await records.insert(organization, "contact", "~entry", {"id": "x"})
     used = {"templateid": "t", "title": "Hello", "usedcount": 7, "openrate": 50, "_revision": 3, "_body": "texts/t"}
@@ -210,7 +214,7 @@ async def test_hits_of_a_removed_organization_are_dropped_and_hold_nobody_up(mad
     await organizations.remove(made.name, said.append)
     await landing(links)
     assert not recorder().suspended
-    row = {"partition": "0030000000-0123456789abcdef", "sequence": "1", "email": "x", "hit": ()}
+    row: journal.Row = {"partition": "0030000000-0123456789abcdef", "sequence": "1", "email": "x", "hit": ()}
     recorder().spool.append(made.name, row)
     await recorder().drain_now()
     assert recorder().spool.empty
@@ -398,6 +402,61 @@ async def test_a_restoration_that_was_broken_off_is_finished_by_repeating_it(
     forget_organizations()
     restored = await restoring.restore(directory, "", said.append)
     assert await blobs.get(restored, "texts/t") == b"<p>Hello</p>"
+
+
+async def test_restoring_waits_while_storage_is_still_deleting_what_had_the_name(
+    environment: pytest.MonkeyPatch,
+) -> None:
+    with deleting() as (account, asked):
+        environment.setenv("STORAGE_CONTOSO", account)
+        environment.setattr(provisioning, "_PAUSE", 0.0)
+        account_of.cache_clear()
+        await provisioning.make_storage(Organization("contoso", "", TENANT))
+        assert asked == {"/Tables": 4 + 2, "/contoso": 1 + 2}
+        environment.setattr(provisioning, "_DELETING_SECONDS", -1.0)
+        asked.clear()
+        with pytest.raises(TimeoutError, match="contosoEmails is still being deleted"):
+            await provisioning.make_storage(Organization("contoso", "", TENANT))
+
+
+@contextlib.contextmanager
+def deleting() -> Iterator[tuple[str, Counter[str]]]:
+    """A storage account that is still deleting a table and a container the first two times that it is asked for one, as
+    Azure answers (Azurite deletes at once)."""
+    asked: Counter[str] = Counter()
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            self.answer("TableBeingDeleted", b'{"odata.error":{"code":"TableBeingDeleted","message":{"value":"wait"}}}')
+
+        def do_PUT(self) -> None:
+            self.answer(
+                "ContainerBeingDeleted", b"<Error><Code>ContainerBeingDeleted</Code><Message>wait</Message></Error>"
+            )
+
+        def answer(self, code: str, body: bytes) -> None:
+            self.rfile.read(int(self.headers.get("Content-Length", 0)))
+            path = self.path.partition("?")[0]
+            asked[path] += 1
+            refused = asked[path] <= 2
+            sent = body if refused else b'{"TableName": "x"}' if path == "/Tables" else b""
+            self.send_response(409 if refused else 201)
+            self.send_header("Content-Type", "application/json" if path == "/Tables" else "application/xml")
+            self.send_header("Content-Length", str(len(sent)))
+            if refused:
+                self.send_header("x-ms-error-code", code)
+            self.end_headers()
+            self.wfile.write(sent)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        url = f"http://127.0.0.1:{server.server_port}"
+        endpoints = "".join(f"{service}Endpoint={url};" for service in ("Blob", "Queue", "Table"))
+        yield f"DefaultEndpointsProtocol=http;AccountName=x;AccountKey=AAAA;{endpoints}", asked
+        server.shutdown()
 
 
 async def test_nothing_is_restored_over_an_organization_in_use_or_another_ones_name(
