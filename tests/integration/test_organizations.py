@@ -37,7 +37,9 @@ from shared.storage.organizations import (
 )
 from shared.storage.provisioning import provision_deployment
 from shared.storage.tables import Operation, Tables
+from tests.entra import Issuer
 from tests.sent_mail import put_sent_email
+from tests.web_client import Client
 
 PASSPHRASE = "correct horse battery"
 TENANT = "11111111-2222-4333-8444-555555555555"
@@ -518,7 +520,7 @@ async def test_all_that_an_organization_has_is_in_its_own_account(
 
 
 async def test_an_app_setting_that_leads_elsewhere_is_noticed_before_anything_is_written(
-    name: str, other_account: str, environment: pytest.MonkeyPatch
+    name: str, other_account: str, environment: pytest.MonkeyPatch, issuer: Issuer
 ) -> None:
     environment.setenv(f"STORAGE_{name.upper()}", other_account)
     account_of.cache_clear()
@@ -529,6 +531,8 @@ async def test_an_app_setting_that_leads_elsewhere_is_noticed_before_anything_is
     forget()
     with pytest.raises(Unavailable, match=f"correct STORAGE_{name.upper()}"):
         await find_organization(name)
+    refused = await Client(Organization(name, "", TENANT), issuer).get("contacts")
+    assert (refused.status, "STORAGE_" in refused.error) == (503, False)
     assert name not in {one.name for one in await list_organizations()}
     environment.setenv(f"STORAGE_{name.upper()}", other_account)
     forget()

@@ -379,6 +379,7 @@ async def test_the_mail_of_an_organization_that_was_removed_does_not_leave(world
     clock, ann = Clock(START), await world.contact()
     mail = await scheduled(world, ann, at=START + HOUR, clock=clock)
     entry = await read_entry(world.organization.name)
+    assert entry is not None
     await save_state(entry, "removed")
     await run_agenda(START + HOUR)
     assert queue_service.messages(world.organization) == [(mail, 0)]
