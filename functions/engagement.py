@@ -1,4 +1,5 @@
-"""The queues of the fold and of the figures, and the sweep that finds what a lost message left behind."""
+"""The queues of the fold and of the figures, the sweep that finds what a lost message left behind, and the timer that
+judges templates."""
 
 from datetime import UTC, datetime
 
@@ -45,3 +46,11 @@ async def sweep(timer: func.TimerRequest) -> None:  # noqa: ARG001 - the worker 
     start_draining()
     await folding.sweep(datetime.now(UTC))
     await figuring.sweep(datetime.now(UTC))
+
+
+@blueprint.timer_trigger("timer", "0 22 * * * *", run_on_startup=False, use_monitor=False)
+async def judge_templates(timer: func.TimerRequest) -> None:  # noqa: ARG001 - the worker passes it by name
+    """Judge every hour which templates are recommended."""
+    from shared.services import recommending
+
+    await recommending.judge_everywhere(datetime.now(UTC))

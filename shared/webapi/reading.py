@@ -44,17 +44,22 @@ async def count_collection(context: Context, table: Table, id: str, name: str, o
 
 
 async def read_row(context: Context, table: Table, id: str) -> Row:
-    """Return a row by logical name; raise `Failure` 404 where there is none."""
-    row = await finding.get(context, table, id)
+    """Return a row by logical name, without what is told by the caller's clock; raise `Failure` 404 where there is
+    none."""
+    return await _read(context, Query(table, select=()), id)
+
+
+async def _read(context: Context, query: Query, id: str) -> Row:
+    row = await finding.get(context, query, id)
     if row is None:
-        raise does_not_exist(table.logical, id)
+        raise does_not_exist(query.table.logical, id)
     return row
 
 
 async def read_single(context: Context, table: Table, id: str, options: Mapping[str, str]) -> dict[str, Any]:
     """Return a row as it is answered, lazy columns included unless ``$select`` leaves them out."""
     query = parse_query(options, table, _asker(context))
-    row = await read_row(context, table, id)
+    row = await _read(context, query, id)
     (rendered,) = await _render_all(context, query, [row], single=True)
     return {"@odata.context": f"{_context_url(context, query)}/$entity", **rendered}
 
@@ -190,8 +195,8 @@ async def _expand(context: Context, answer: dict[str, Any], table: Table, name: 
             url = f"{context.base}/{table.set}({row[table.id]})/{name}"
             answer[f"{name}@odata.nextLink"] = _next_link(url, query.options, page.token)
         return
-    column, target = table.by_navigation[name]
-    found = await finding.pointed(context, column, target, row)
+    column, _ = table.by_navigation[name]
+    found = await finding.pointed(context, column, query, row)
     answer[name] = None if found is None else (await _render_all(context, query, [found], single=False))[0]
 
 

@@ -45,6 +45,8 @@ _FILTERS: Mapping[str, str] = {
     "flag": "{0} eq true",
 }
 
+_ARGUMENTS = {"anyOf": [{"enum": ["", "TimeZone='Europe/Berlin'", "TimeZone=@zone"]}, {"type": "string"}]}
+
 
 def description() -> dict[str, Any]:
     """Return the description as OpenAPI 3.1; paths are below the Web API's root."""
@@ -58,6 +60,13 @@ def description() -> dict[str, Any]:
         },
         "/emails({id})/Microsoft.Dynamics.CRM.SendEmail": {
             "post": _operation("post", [_id()], {"200": _json()}, _object({"IssueSend": {"type": "boolean"}}))
+        },
+        "/emails({id})/Microsoft.Dynamics.CRM.ee_GetEmailHistory({arguments})": {
+            "get": _operation("get", [_id(), _path("arguments", _ARGUMENTS), *_options("@zone")], {"200": _json()})
+        },
+        "/GetEmailEngagementAggregateCounts": {"post": _operation("post", [], {"200": _json()}, _figures())},
+        "/ee_GetEmailEngagementSeries": {
+            "post": _operation("post", [], {"200": _json()}, _figures({"TimeZone": {"type": ["string", "null"]}}))
         },
         "/FollowEmailAttachment": {"post": _follow()},
         "/UnfollowEmailAttachment": {"post": _follow()},
@@ -213,6 +222,14 @@ def _prefer() -> dict[str, Any]:
 def _follow() -> dict[str, Any]:
     body = _object({"ActivityMimeAttachmentId": {"type": "string", "format": "uuid"}})
     return _operation("post", [], {"204": {"description": "done"}}, body)
+
+
+def _figures(more: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """Return the schema of what the figures of a record are asked with."""
+    known = {"@odata.type": {"enum": ["Microsoft.Dynamics.CRM.contact"]}, "contactid": {"enum": [KNOWN_ID]}}
+    target = {"anyOf": [_object(known), _object({"@odata.id": {"type": "string"}}), {"type": "object"}]}
+    moment = {"anyOf": [{"type": "string", "format": "date-time"}, {"type": ["string", "null"]}]}
+    return _object({"Target": target, "From": moment, "To": moment, **(more or {})})
 
 
 def _object(properties: dict[str, Any]) -> dict[str, Any]:
