@@ -141,10 +141,6 @@ def _complex_type(name: str, properties: Mapping[str, str], facets: str = "") ->
     return f'<ComplexType Name="{name}"{facets}>{_typed("Property", properties)}</ComplexType>'
 
 
-def _complex_type(name: str, properties: Mapping[str, str], facets: str = "") -> str:
-    return f'<ComplexType Name="{name}"{facets}>{_typed("Property", properties)}</ComplexType>'
-
-
 def _typed(element: str, types: Mapping[str, str]) -> str:
     return "".join(
         f'<{element} Name="{name}" Type="{kind.removesuffix("?")}"{_nullable(kind.endswith("?"))}/>'
