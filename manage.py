@@ -167,8 +167,10 @@ def _hand_over(name: str, keys: str, file: Path) -> None:
     print(f"Its old links need the app setting {setting}. Its value is in {file}: a secret, for your eyes only.")
     print("  On Azure:")
     print(f"    az keyvault secret set --vault-name VAULT --name {secret} --file {quoted}")
-    print("    az functionapp config appsettings set --resource-group GROUP --name APP --settings \\")
-    print(f"      '{setting}=@Microsoft.KeyVault(VaultName=VAULT;SecretName={secret})'")
+    print(
+        f"    azd env set ORGANIZATIONS_WITH_LINK_KEYS {name}   # beside those that it names already, parted by commas"
+    )
+    print("    azd provision")
     print(f"  On this machine: put it into local.settings.json as {setting} and start again.")
     print("  Then delete the file.")
 
