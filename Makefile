@@ -11,7 +11,7 @@ INSTALLED := $(VENV)/.installed
 AZURITE := local/node_modules/.package-lock.json
 CHECKOV := .venv-checkov/.installed
 TEST_PROCESSES ?= 2
-CODE := $(wildcard function_app.py) functions shared local benchmarks tests
+CODE := $(wildcard function_app.py) manage.py functions shared local benchmarks tests
 
 .PHONY: help run host test lint audit bench demo docs token pins clean
 

@@ -41,9 +41,9 @@ async def sweep(timer: func.TimerRequest) -> None:  # noqa: ARG001 - the worker 
     """Find what lost messages left behind: journal partitions older than 90 seconds, changes that the figures do not
     know, and spool files of processes that are gone."""
     from shared.services import figuring, folding
-    from shared.services.recording import recorder
+    from shared.services.recording import start_draining
 
-    recorder().start_draining()
+    start_draining()
     await folding.sweep(datetime.now(UTC))
     await figuring.sweep(datetime.now(UTC))
 

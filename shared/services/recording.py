@@ -11,7 +11,7 @@ from shared.engagement.hits import Hit, Kind, client_address, kept_headers
 from shared.engagement.tokens import Token, TokenKind
 from shared.settings import settings
 from shared.storage import journal, queues
-from shared.storage.account import StorageError, Unavailable, close_session
+from shared.storage.account import StorageError, Unavailable, account_of, close_session, host_account
 from shared.storage.journal import Row, Writer
 from shared.storage.spool import Spool
 
@@ -138,18 +138,39 @@ def _give_up(future: asyncio.Future[bool]) -> None:
         future.set_result(False)
 
 
-_recorder: Recorder | None = None
+_recorders: dict[str, Recorder] = {}
+"""By the storage account that they write to, "" for the deployment's."""
 
 
-def recorder() -> Recorder:
-    """Return this process's recorder."""
-    global _recorder
-    if _recorder is None:
+def recorder(account: str = "") -> Recorder:
+    """Return this process's recorder of a storage account, by default the deployment's. Each account has a spool of its
+    own, so that one that is down, or gone, holds up no hit on any other."""
+    found = _recorders.get(account)
+    if found is None:
         configured = settings()
-        spool = Spool(configured.spool_directory, journal.WRITER, configured.spool_limit)
-        _recorder = Recorder(spool, configured.answer_budget)
-        atexit.register(_drain_at_exit, _recorder)
-    return _recorder
+        spool = Spool(configured.spool_directory / account, journal.WRITER, configured.spool_limit)
+        found = _recorders[account] = Recorder(spool, configured.answer_budget)
+        atexit.register(_drain_at_exit, found)
+    return found
+
+
+def recorder_of(organization: str) -> Recorder:
+    """Return the recorder of the storage account that an organization is in."""
+    account = account_of(organization).name
+    return recorder("" if account == host_account().name else account)
+
+
+def start_draining() -> None:
+    """Write every account's spool to its journals in the background, what processes that are gone have left too."""
+    directory = settings().spool_directory
+    left = [path.name for path in directory.iterdir() if path.is_dir()] if directory.is_dir() else []
+    for account in ("", *left):
+        recorder(account).start_draining()
+
+
+def is_busy() -> bool:
+    """Whether this process is being hammered with hits."""
+    return any(found.is_busy for found in _recorders.values())
 
 
 async def record(token: Token, method: str, headers: Mapping[str, str], query: str) -> None:
@@ -166,7 +187,7 @@ async def record(token: Token, method: str, headers: Mapping[str, str], query: s
         query=query[:MAX_QUERY_LENGTH],
     )
     row = journal.make_row(hit, str(token.email), token.key)
-    await recorder().record(token.organization, row)
+    await recorder_of(token.organization).record(token.organization, row)
 
 
 def _drain_at_exit(own: Recorder) -> None:

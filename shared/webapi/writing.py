@@ -380,18 +380,25 @@ async def _update_organization(context: Context, id: str, payload: Payload) -> N
     if id != organization.id:
         raise does_not_exist("organization", id)
     demand_administrator(context.caller, "the organization")
-    for name, value in payload.columns.items():
+    settings = changed_settings(organization.settings, payload.columns)
+    await save_organization(dataclasses.replace(organization, settings=settings))
+
+
+def changed_settings(settings: Mapping[str, Any], columns: Mapping[str, Any]) -> dict[str, Any]:
+    """Return an organization's settings after a change of its columns (None: cleared); raise `Failure` 400 naming what
+    is wrong."""
+    for name, value in columns.items():
         if value is None and name not in _MAY_BE_EMPTY:
             raise invalid(f"The column '{name}' of 'organization' cannot be null.")
-    changed: dict[str, Any] = {name: "" if value is None else value for name, value in payload.columns.items()}
+    changed: dict[str, Any] = {name: "" if value is None else value for name, value in columns.items()}
     if cors.COLUMN in changed:
         changed[cors.SETTING] = cors.parse_origins(changed.pop(cors.COLUMN))
-    changed |= telling.take_settings(changed, organization.settings)
+    changed |= telling.take_settings(changed, settings)
     if _CARD_KINDS_OFF in changed:
         changed["card_kinds_off"] = _kinds(changed.pop(_CARD_KINDS_OFF))
-    settings = {**organization.settings, **changed}
+    new = {**settings, **changed}
     try:
-        parse_week(settings["ee_workdaystart"], settings["ee_workdayend"], settings["ee_workingdays"])
+        parse_week(new["ee_workdaystart"], new["ee_workdayend"], new["ee_workingdays"])
     except ValueError as error:
         raise invalid(f"'ee_workdaystart' and 'ee_workdayend' do not go together: {error}.") from None
-    await save_organization(dataclasses.replace(organization, settings=settings))
+    return new
