@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from shared.engagement.link_keys import LINK_KEYS
-from shared.services import exporting, organizations, restoring, wrapping
+from shared.services import exporting, figuring, organizations, restoring, wrapping
 from shared.services.organizations import CannotManage
 from shared.settings import SettingError, read_link_keys, read_secrets
 from shared.storage import blobs
@@ -190,6 +190,12 @@ async def _remove(options: Options) -> int:
     return DONE
 
 
+async def _rebuild_figures(options: Options) -> None:
+    organization = await organizations.demand_in_use(options.name)
+    wrong = await figuring.rebuild(organization, _say)
+    print(f"The figures of {options.name} are those of its mail; {wrong or 'none'} had to be corrected.")
+
+
 def _tell_of_account(organization: Organization) -> None:
     if organization.storage_account:
         setting = f"STORAGE_{organization.name.upper()}"
@@ -256,6 +262,7 @@ def _parser() -> argparse.ArgumentParser:
     changed = of_one("set", _set, "change settings")
     changed.add_argument("settings", nargs="+", metavar="NAME=VALUE", help=f"one of {', '.join(names())}")
     of_one("following", _following, "switch following on or off").add_argument("switch", choices=("on", "off"))
+    of_one("rebuild-figures", _rebuild_figures, "make all figures anew from the mail itself")
     exported = of_one("export", _export, "export an organization into a directory")
     exported.add_argument("directory", type=Path, help="an empty or missing directory")
     restored = command("restore", _restore, "make an organization from its export, with an empty history")

@@ -1,5 +1,6 @@
 """`python manage.py` as an operator types it, over Azurite: what it prints, asks and ends with."""
 
+import asyncio
 import os
 import subprocess
 import sys
@@ -7,6 +8,12 @@ import uuid
 from pathlib import Path
 
 import pytest
+
+from shared.storage import emails
+from shared.storage.organizations import Organization
+from tests.figures_world import running
+from tests.journalled_hits import SENT
+from tests.sent_mail import put_sent_email
 
 ROOT = Path(__file__).parents[2]
 TENANT = "11111111-2222-4333-8444-555555555555"
@@ -26,6 +33,22 @@ def run(*arguments: str, typed: str = "", **environment: str) -> subprocess.Comp
     )
 
 
+async def test_figures_are_rebuilt_and_what_was_wrong_is_counted(organization: Organization) -> None:
+    email = await put_sent_email(organization, SENT)
+    row = await emails.get_email(organization, email)
+    assert row is not None
+    await emails.commit(organization, row, {"_counted": '{"opens":{"1992906":1}}'})
+    assert (await running(organization)).keys() == set()
+    done = await asyncio.to_thread(run, "rebuild-figures", organization.name)
+    assert (done.returncode, "1 emails" in done.stderr) == (0, True), done.stderr
+    assert await running(organization) == {
+        scope: {1992902: (1, 1, 0, 0, 0, 0), 1992906: (0, 0, 1, 0, 0, 0)}
+        for scope in ("organization", f"systemuser {row['ownerid']}")
+    }
+    again = await asyncio.to_thread(run, "rebuild-figures", organization.name)
+    assert again.stdout == f"The figures of {organization.name} are those of its mail; none had to be corrected.\n"
+
+
 @pytest.fixture
 def name() -> str:
     return "org" + uuid.uuid4().hex[:12]
@@ -34,7 +57,18 @@ def name() -> str:
 def test_help_names_every_command_and_needs_no_deployment() -> None:
     done = run("--help", AzureWebJobsStorage="")
     assert done.returncode == 0
-    for command in ("provision", "add", "list", "show", "set", "following", "export", "restore", "remove"):
+    for command in (
+        "provision",
+        "add",
+        "list",
+        "show",
+        "set",
+        "following",
+        "rebuild-figures",
+        "export",
+        "restore",
+        "remove",
+    ):
         assert f"    {command} " in done.stdout
 
 
