@@ -22,15 +22,17 @@ INSTALLED = NODE_MODULES / ".package-lock.json"
 ACCOUNT = "devstoreaccount1"
 # Azurite's well-known development key: learn.microsoft.com/azure/storage/common/storage-connect-azurite
 ACCOUNT_KEY = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="
+OTHER_ACCOUNT = "devstoreaccount2"
+"""A second account with the same key, for organizations that have their own."""
 
 
-def connection_string(port: int) -> str:
+def connection_string(port: int, account: str = ACCOUNT) -> str:
     """Return the connection string of an Azurite whose blob service is on `port`, queues and tables on the next two."""
     services = "".join(
-        f"{service}Endpoint=http://127.0.0.1:{port + offset}/{ACCOUNT};"
+        f"{service}Endpoint=http://127.0.0.1:{port + offset}/{account};"
         for offset, service in enumerate(("Blob", "Queue", "Table"))
     )
-    return f"DefaultEndpointsProtocol=http;AccountName={ACCOUNT};AccountKey={ACCOUNT_KEY};{services}"
+    return f"DefaultEndpointsProtocol=http;AccountName={account};AccountKey={ACCOUNT_KEY};{services}"
 
 
 def start(port: int, directory: Path | None, preload: Path | None = None) -> subprocess.Popen[bytes]:
@@ -56,6 +58,7 @@ def start(port: int, directory: Path | None, preload: Path | None = None) -> sub
             "--blobPort", str(port), "--queuePort", str(port + 1), "--tablePort", str(port + 2),
             "--skipApiVersionCheck", "--disableTelemetry", "--silent",
         ],
+        environment={**os.environ, "AZURITE_ACCOUNTS": f"{ACCOUNT}:{ACCOUNT_KEY};{OTHER_ACCOUNT}:{ACCOUNT_KEY}"},
         output=subprocess.DEVNULL,
     )  # fmt: skip
     try:

@@ -23,7 +23,7 @@ from shared.engagement.timeline import Event, Timeline, alert_at, first_by_perso
 from shared.engagement.times import MAX_TIME, from_milliseconds, iso_seconds, milliseconds, parse_iso
 from shared.engagement.tokens import derive_key
 from shared.services import alerting, habits
-from shared.services.recording import recorder
+from shared.services.recording import is_busy
 from shared.settings import settings
 from shared.storage import emails, journal, queues
 from shared.storage.account import NotFound, PreconditionFailed, StorageError
@@ -72,15 +72,15 @@ async def fold_partition(organization_name: str, partition: str, now: datetime) 
 
 async def _fold_partition(organization: Organization, partition: str, now: datetime) -> timedelta | None:
     closes_at = (journal.partition_minute(partition) + 1) * 60 + GRACE_SECONDS
-    is_open, is_busy = now.timestamp() < closes_at, recorder().is_busy
-    if is_open and is_busy:
+    is_open, hammered = now.timestamp() < closes_at, is_busy()
+    if is_open and hammered:
         return IDLE_DELAY
-    limit = MAX_ROWS_WHILE_BUSY if is_busy else MAX_ROWS
+    limit = MAX_ROWS_WHILE_BUSY if hammered else MAX_ROWS
     rows = await journal.read_rows(organization, partition, limit)
     if rows:
         await _fold_hits(organization, [hit for row in rows for hit in journal.hits_of(row)], now)
         await journal.delete_rows(organization, rows)
-        return timedelta(0) if len(rows) >= limit and not is_busy else BUSY_DELAY
+        return timedelta(0) if len(rows) >= limit and not hammered else BUSY_DELAY
     return IDLE_DELAY if is_open else None
 
 

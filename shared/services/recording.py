@@ -13,7 +13,7 @@ from shared.engagement.hits import Hit, Kind, client_address, kept_headers
 from shared.engagement.tokens import Token, TokenKind
 from shared.settings import settings
 from shared.storage import journal, queues
-from shared.storage.account import StorageError, Unavailable, close_session
+from shared.storage.account import StorageError, Unavailable, account_of, close_session, host_account
 from shared.storage.journal import Row, Writer
 from shared.storage.spool import Spool
 
@@ -178,23 +178,45 @@ def _give_up(future: asyncio.Future[bool]) -> None:
         future.set_result(False)
 
 
-_recorder: Recorder | None = None
+_recorders: dict[str, Recorder] = {}
+"""By the storage account that they write to, "" for the deployment's."""
 
 
-def recorder() -> Recorder:
-    """Return this process's recorder."""
-    global _recorder
-    if _recorder is None:
+def recorder(account: str = "") -> Recorder:
+    """Return this process's recorder of a storage account, by default the deployment's. Each account has a spool of its
+    own, so that one that is down, or gone, holds up no hit on any other."""
+    found = _recorders.get(account)
+    if found is None:
         configured = settings()
-        spool = Spool(configured.spool_directory, journal.WRITER, configured.spool_limit)
-        _recorder = Recorder(spool, configured.answer_budget)
-        atexit.register(_drain_at_exit, _recorder)
-    return _recorder
+        spool = Spool(configured.spool_directory / account, journal.WRITER, configured.spool_limit)
+        found = _recorders[account] = Recorder(spool, configured.answer_budget)
+        atexit.register(_drain_at_exit, found)
+    return found
+
+
+def recorder_of(organization: str) -> Recorder:
+    """Return the recorder of the storage account that an organization is in."""
+    account = account_of(organization).name
+    return recorder("" if account == host_account().name else account)
+
+
+def start_draining() -> None:
+    """Write every account's spool to its journals in the background, what processes that are gone have left too."""
+    directory = settings().spool_directory
+    left = [path.name for path in directory.iterdir() if path.is_dir()] if directory.is_dir() else []
+    for account in ("", *left):
+        recorder(account).start_draining()
+
+
+def is_busy() -> bool:
+    """Whether this process is being hammered with hits."""
+    return any(found.is_busy for found in _recorders.values())
 
 
 async def record(token: Token, method: str, headers: Mapping[str, str], query: str) -> None:
     """Record a fetch of what `token` opens, now. `headers` are the request's; `query` is its query string."""
-    own, organization, email = recorder(), token.organization, str(token.email)
+    organization, email = token.organization, str(token.email)
+    own = recorder_of(organization)
     at = time.time_ns() // 1_000_000
     address = client_address(headers.get("x-forwarded-for", ""), settings().trusted_proxies)
     source = (organization, email, address)

@@ -24,7 +24,8 @@ FOLD = "fold"
 MAILBOX = "mailbox"
 REMIND = "remind"
 TELL = "tell"
-QUEUES = (DELIVER, FIGURES, FOLD, MAILBOX, REMIND, TELL)
+UNLINK = "unlink"
+QUEUES = (DELIVER, FIGURES, FOLD, MAILBOX, REMIND, TELL, UNLINK)
 
 
 async def send(

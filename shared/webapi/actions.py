@@ -10,13 +10,16 @@ from shared.services.parties import demand_sender
 from shared.services.rights import demand_write
 from shared.services.tracking import next_token
 from shared.storage import emails
-from shared.webapi import bulk
+from shared.webapi import bulk, engagement
 from shared.webapi.bulk_delete import bulk_delete
 from shared.webapi.context import Context
+from shared.webapi.entities import named_record
 from shared.webapi.errors import Failure, bad_payload
 from shared.webapi.operations import demand_parameters
+from shared.webapi.recommending import recommend_templates
 from shared.webapi.schema import Table
 from shared.webapi.tables import TABLES
+from shared.webapi.template_actions import instantiate_template, send_email_from_template
 from shared.webapi.values import format_time, parse_guid, to_stored
 
 type Answer = dict[str, Any] | None
@@ -97,7 +100,10 @@ async def best_time_to_email(context: Context, sent: Mapping[str, Any]) -> Answe
         )
     from shared.services.best_time import best_time
 
-    people = [_recipient(item, f"EntityReferenceCollection[{number}]") for number, item in enumerate(given)]
+    people = [
+        await named_record(context, item, f"EntityReferenceCollection[{number}]", _RECIPIENTS, "a recipient")
+        for number, item in enumerate(given)
+    ]
     advice = await best_time(context.organization, people, context.now)
     return {
         "@odata.context": f"{context.base}/$metadata#Microsoft.Dynamics.CRM.BestTimeToEmailResponse",
@@ -106,29 +112,9 @@ async def best_time_to_email(context: Context, sent: Mapping[str, Any]) -> Answe
     }
 
 
-def _recipient(item: object, where: str) -> tuple[str, str]:
-    """Return the table and id of a recipient; raise `Failure` 400 naming what is wrong `where`."""
-    if not isinstance(item, dict):
-        raise bad_payload(f"'{where}' must be an object with '@odata.type' and the id of a record.")
-    kind = item.get("@odata.type")
-    name = kind.removeprefix("#").removeprefix("Microsoft.Dynamics.CRM.") if isinstance(kind, str) else ""
-    if name not in _RECIPIENTS:
-        raise bad_payload(
-            f"'{where}' needs an '@odata.type' of a recipient: "
-            + ", ".join(f"Microsoft.Dynamics.CRM.{table}" for table in _RECIPIENTS)
-            + "."
-        )
-    key = TABLES[name].id
-    value = item.get(key)
-    recipient = parse_guid(value) if isinstance(value, str) else None
-    if recipient is None:
-        raise bad_payload(f"'{where}' needs '{key}', the id of the {name}.")
-    return name, recipient
-
-
 def unqualified(name: str) -> Failure:
-    """Return the failure of a bound action that is called without its namespace."""
-    return bad_payload(f"Request message has unresolved parameters: call the action Microsoft.Dynamics.CRM.{name}.")
+    """Return the failure of a bound operation that is called without its namespace."""
+    return bad_payload(f"Request message has unresolved parameters: call Microsoft.Dynamics.CRM.{name}.")
 
 
 async def follow_email_attachment(context: Context, sent: Mapping[str, Any]) -> Answer:
@@ -160,8 +146,13 @@ UNBOUND: Mapping[str, Callable[[Context, Mapping[str, Any]], Awaitable[Answer]]]
     "BestTimeToEmail": best_time_to_email,
     "BulkDelete": bulk_delete,
     "FollowEmailAttachment": follow_email_attachment,
+    "GetEmailEngagementAggregateCounts": engagement.get_aggregate_counts,
     "GetTrackingTokenEmail": get_tracking_token_email,
+    "InstantiateTemplate": instantiate_template,
+    "SendEmailFromTemplate": send_email_from_template,
     "UnfollowEmailAttachment": unfollow_email_attachment,
+    "ee_GetEmailEngagementSeries": engagement.get_series,
+    "ee_RecommendTemplates": recommend_templates,
 }
 """Actions of the service."""
 
@@ -169,6 +160,11 @@ BOUND: Mapping[tuple[str, str], Callable[[Context, str, Mapping[str, Any]], Awai
     ("email", "SendEmail"): send_email,
 }
 """Actions of a row, by table and name; called with their full name, ``Microsoft.Dynamics.CRM.SendEmail``."""
+
+BOUND_FUNCTIONS: Mapping[tuple[str, str], Callable[[Context, str, Mapping[str, Any]], Awaitable[Answer]]] = {
+    ("email", "ee_GetEmailHistory"): engagement.get_email_history,
+}
+"""Functions of a row, by table and name, with the values of their parameters; called like its actions, with GET."""
 
 ON_SETS: Mapping[str, Callable[[Context, Table, Mapping[str, Any]], Awaitable[Answer]]] = {
     "CreateMultiple": bulk.create_multiple,

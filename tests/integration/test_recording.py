@@ -283,7 +283,7 @@ async def test_what_one_source_asks_beyond_its_budget_is_counted_and_all_others_
 ):
     recorder = Recorder(spool, budget=5.0)
     recorder.floods = Floods(budget=10)
-    monkeypatch.setattr(recording, "_recorder", recorder)
+    monkeypatch.setitem(recording._recorders, "", recorder)
     token = Token(1, organization.name, TokenKind.OPEN, uuid.uuid4(), 0, None, "")
     hammer, person = {"x-forwarded-for": "203.0.113.9:80"}, {"x-forwarded-for": "198.51.100.7:80"}
     await asyncio.gather(*(recording.record(token, "GET", hammer, "") for _ in range(100)))
