@@ -7,6 +7,7 @@ import time
 from collections.abc import Mapping
 from datetime import timedelta
 
+from shared import metrics
 from shared.engagement.hits import Hit, Kind, client_address, kept_headers
 from shared.engagement.tokens import Token, TokenKind
 from shared.settings import settings
@@ -49,6 +50,7 @@ class Recorder:
     async def record(self, organization: str, row: Row) -> None:
         """Return when the row is committed or spooled; at the latest when the budget is over."""
         self._count()
+        metrics.HITS.add(organization)
         if self.suspended:
             self._spool(organization, row)
             return
@@ -114,6 +116,7 @@ class Recorder:
             # Refused for good as it stands; one bad row must not hold up the others.
             if len(rows) == 1:
                 self.spool.lost += 1
+                metrics.HITS_LOST.add()
                 _log.exception("a spooled hit was refused by the journal of %s: %s", organization, error.code)
                 return
             for row in rows:

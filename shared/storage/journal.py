@@ -50,6 +50,12 @@ def read_hit(row: Row) -> tuple[Hit, int]:
     return Hit(identity, Kind(kind), item, at, method, address, headers, query), key
 
 
+def received_at(row: Row) -> int:
+    """Return when a hit came (milliseconds since the epoch)."""
+    at: int = row["hit"][2]
+    return at
+
+
 def next_hit_id() -> str:
     """Return the identity of this process's next hit."""
     return f"{WRITER}-{next(_sequence):012d}"
