@@ -1,7 +1,8 @@
 """`make bench`: what a hit costs beside a synchronous tracker, and what grows with lists, the agenda and the figures.
 
 Nothing here passes or fails: figures belong to the machine they were measured on. docs/benchmarks.md keeps the ones
-that decisions rest on. `python -m benchmarks labels|throughput|outage|cold|lists|agenda|figures` runs one part.
+that decisions rest on. `python -m benchmarks labels|throughput|observability|outage|cold|lists|agenda|figures` runs one
+part.
 """
 
 import os
@@ -10,7 +11,7 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from benchmarks import agenda as scheduling
@@ -19,10 +20,12 @@ from benchmarks import figures as counting
 from benchmarks import labels as labelling
 from benchmarks import lists as listing
 from benchmarks.load import Load
+from local.ingestion import ingestion
 
 CONNECTIONS = (1, 8, 32)
 CELLS = [(kind, connections) for kind in ("pixel", "link") for connections in CONNECTIONS]
 ROUNDS = 3
+TURNS = 4
 
 type Measured = tuple[Load, float]
 
@@ -52,6 +55,24 @@ def throughput() -> None:
         return
     with tempfile.TemporaryDirectory(prefix="email-engagement-bench-") as directory:
         _throughput(Path(directory))
+
+
+def observability() -> None:
+    """Print what exporting metrics costs the recipients' path: two hosts on one storage in turn, off and on."""
+    if not load.has_wrk():
+        _say("skipped: wrk is not installed (apt-get install wrk)")
+        return
+    with (
+        tempfile.TemporaryDirectory(prefix="email-engagement-bench-") as directory,
+        ingestion() as sink,
+        service.running(Path(directory)) as off,
+        service.second_host(off, service.exporting_to(sink)) as on,
+    ):
+        while not sink.items:
+            time.sleep(0.1)
+        before = len(sink.paths)
+        _compare_hosts({"off": (off.url, off.host.pid), "on": on}, off, Path(directory))
+        _say(f"\nexports during the measurement: {len(sink.paths) - before}")
 
 
 def outage() -> None:
@@ -142,6 +163,26 @@ def _compare(peer: peers.Peer, directory: Path) -> None:
     _say("\n".join(ratios))
 
 
+def _compare_hosts(hosts: Mapping[str, tuple[str, int]], own: service.Service, directory: Path) -> None:
+    """Measure each of `hosts` (address and process id, by name) in turn; the ratio is of the last to the first."""
+    ratios: list[str] = []
+    _header()
+    for kind, connections in CELLS:
+        paths = own.pixels if kind == "pixel" else own.links
+        found: dict[str, list[Measured]] = {name: [] for name in hosts}
+        for turn in range(TURNS):
+            # Who comes second meets the fold of what the first recorded.
+            for name in list(hosts)[:: 1 if turn % 2 else -1]:
+                found[name].append(_measure(*hosts[name], paths, connections, directory))
+                service.wait_until_folded()
+        for name, rounds in found.items():
+            _median_row(f"{kind}, {name}", connections, rounds)
+        first, *_, last = found.values()
+        ratios.append(f"| {kind} | {connections} | {_ratio(last, first)} |")
+    _say(f"\n| {' / '.join(reversed(list(hosts)))} | connections | ratio |\n|---|--:|--:|")
+    _say("\n".join(ratios))
+
+
 def _ratio(ours: Sequence[Measured], peer: Sequence[Measured]) -> str:
     ratios = [a[0].per_second / b[0].per_second for a, b in zip(ours, peer, strict=True)]
     return f"{statistics.median(ratios):.2f} ({min(ratios):.2f}-{max(ratios):.2f})"
@@ -193,6 +234,7 @@ def _say(text: str) -> None:
 PARTS: dict[str, Callable[[], None]] = {
     "cold": cold,
     "throughput": throughput,
+    "observability": observability,
     "outage": outage,
     "labels": labels,
     "lists": lists,

@@ -1,10 +1,12 @@
 """What an operator's instruments see: live and ready, what waits on disk, what is late, what was given up."""
 
 import asyncio
+import contextlib
 import itertools
 import json
+import os
 import uuid
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import azure.functions as func
 import pytest
@@ -12,13 +14,18 @@ import pytest
 from functions import health
 from shared import metrics
 from shared.engagement.hits import Hit, Kind
+from shared.engagement.labels import Label
+from shared.graph.client import error_for
 from shared.services import folding, watching
+from shared.services.recording import Recorder
 from shared.services.watching import OK, Readiness
 from shared.settings import settings
 from shared.storage import account, journal, queues
 from shared.storage.account import Unavailable, host_account
 from shared.storage.journal import make_row, write_rows
 from shared.storage.spool import Spool
+from tests.journalled_hits import SENT, a_hit, journalled
+from tests.sent_mail import put_sent_email
 
 AT = 1_800_000_000_000
 _numbers = itertools.count(1)
@@ -106,7 +113,7 @@ async def test_a_flood_of_questions_reaches_storage_once(monkeypatch):
 
 
 async def test_what_is_given_up_is_counted_and_a_queue_that_is_not_there_is_empty():
-    before = await queues.count_messages("mailbox-poison") if await exists("mailbox-poison") else 0
+    before = await queues.count_messages("mailbox-poison")
     await make("mailbox-poison")
     for _ in range(3):
         await queues.send("mailbox-poison", {"organization": "contoso"})
@@ -115,19 +122,13 @@ async def test_what_is_given_up_is_counted_and_a_queue_that_is_not_there_is_empt
     assert await queues.count_messages("never-made-poison") == 0
 
 
-async def exists(queue):
-    return await queues.count_messages(queue) > 0
-
-
 async def make(queue):
     from azure.core.exceptions import ResourceExistsError
     from azure.storage.queue.aio import QueueClient
 
     async with QueueClient.from_connection_string(host_account().connection_string, queue) as client:
-        try:
+        with contextlib.suppress(ResourceExistsError):
             await client.create_queue()
-        except ResourceExistsError:
-            await client.clear_messages()
 
 
 async def test_storage_that_does_not_answer_leaves_the_last_count(storage_is_away):
@@ -158,8 +159,6 @@ async def test_hits_in_the_spool_are_told_until_they_are_written(tmp_path):
 
 
 async def test_hits_of_a_process_that_died_are_told_by_the_one_that_adopts_them(tmp_path):
-    import os
-
     dead = Spool(tmp_path / "spool", "0123456789abcdef", 1_000_000)
     for _ in range(3):
         dead.append("contoso", a_row())
@@ -185,3 +184,32 @@ async def test_the_sweep_tells_how_old_the_oldest_unfolded_minute_is(organizatio
         await journal.delete_rows(organization, await journal.read_rows(organization, partition))
     await folding.sweep(datetime.fromtimestamp(minute + 60 + 300, UTC))
     assert metrics.JOURNAL_AGE.value() < 300
+
+
+async def test_the_fold_tells_how_long_a_hit_waited_and_who_made_it(organization):
+    email = await put_sent_email(organization, SENT, 2)
+    metrics.FOLD_LAG.take()
+    [partition] = await journalled(organization, a_hit(email, after=60), a_hit(email, after=60.5, headers={}))
+    await folding.fold_partition(organization.name, partition, SENT + timedelta(seconds=63))
+    [(lag, labels)] = metrics.FOLD_LAG.take()
+    assert labels == (organization.name,)
+    assert 3 <= lag < 30
+    counted = {values[1]: n for values, n in metrics.LABELS.values.items() if values[0] == organization.name}
+    assert sum(counted.values()) == 2
+    assert set(counted) <= {label.name.lower() for label in Label}
+
+
+async def test_hits_are_counted_by_organization_before_anything_can_fail(organization, tmp_path):
+    recorder = Recorder(Spool(tmp_path / "spool", "0123456789abcdef", 10), 1.0)
+    recorder.suspended = True
+    await recorder.record(organization.name, a_row())
+    assert metrics.HITS.values[organization.name,] == 1
+    recorder._drain.cancel()
+
+
+@pytest.mark.parametrize(("status", "headers"), [(429, {}), (503, {"Retry-After": "3"})])
+def test_a_call_that_graph_asks_to_repeat_later_is_counted(status, headers):
+    before = metrics.GRAPH_THROTTLED.values.get((str(status),), 0)
+    error_for(status, headers, "TooManyRequests", "")
+    error_for(500, {}, "", "")
+    assert metrics.GRAPH_THROTTLED.values[str(status),] == before + 1
