@@ -39,7 +39,7 @@ def _run(configured: Telemetry) -> None:
     pause = threading.Event()
     pause.wait(min(_START_AFTER, configured.interval))
     try:
-        export = exporting(_application_insights(configured), _resource(os.environ))
+        export = exporting(_application_insights(configured), _resource())
         while True:
             export()
             pause.wait(configured.interval)
@@ -101,7 +101,6 @@ def _application_insights(configured: Telemetry) -> "MetricReader":
     return PeriodicExportingMetricReader(exporter, export_interval_millis=float("inf"))
 
 
-def _resource(environment: Mapping[str, str]) -> dict[str, str]:
+def _resource() -> dict[str, str]:
     """Return what Application Insights calls the role and its instance; a machine may run several processes."""
-    name = environment.get("WEBSITE_SITE_NAME") or "email-engagement"
-    return {"service.name": name, "service.instance.id": f"{platform.node()}-{os.getpid()}"}
+    return {"service.name": "email-engagement", "service.instance.id": f"{platform.node()}-{os.getpid()}"}
