@@ -58,12 +58,16 @@ def throughput() -> None:
 
 
 def observability() -> None:
-    """Print what exporting metrics costs the recipients' path: two hosts on one storage in turn, off and on."""
+    """Print what exporting metrics costs the recipients' path: two hosts on one storage in turn, off and on.
+
+    Neither folds: which of them would get the messages of what either recorded is chance.
+    """
     if not load.has_wrk():
         _say("skipped: wrk is not installed (apt-get install wrk)")
         return
     with (
         tempfile.TemporaryDirectory(prefix="email-engagement-bench-") as directory,
+        service.without("fold"),
         ingestion() as sink,
         service.running(Path(directory)) as off,
         service.second_host(off, service.exporting_to(sink)) as on,
@@ -166,7 +170,7 @@ def _compare(peer: peers.Peer, directory: Path) -> None:
 def _compare_hosts(hosts: Mapping[str, tuple[str, int]], own: service.Service, directory: Path) -> None:
     """Measure each of `hosts` (address and process id, by name) in turn; the ratio is of the last to the first.
 
-    The fold of what one recorded goes on while the next is measured, so they change places with every turn.
+    They change places with every turn: the emulator slows down with every row that it holds.
     """
     ratios: list[str] = []
     _header()
