@@ -183,13 +183,20 @@ def _compare_hosts(hosts: Mapping[str, tuple[str, int]], own: service.Service, d
         for name, rounds in found.items():
             _median_row(f"{kind}, {name}", connections, rounds)
         first, *_, last = found.values()
-        ratios.append(f"| {kind} | {connections} | {_ratio(last, first)} |")
-    _say(f"\n| {' / '.join(reversed(list(hosts)))} | connections | ratio |\n|---|--:|--:|")
+        ratios.append(f"| {kind} | {connections} | {_ratio(last, first)} | {_cost_ratio(last, first)} |")
+    _say(f"\n| {' / '.join(reversed(list(hosts)))} | connections | hits/s | CPU/hit |\n|---|--:|--:|--:|")
     _say("\n".join(ratios))
 
 
 def _ratio(ours: Sequence[Measured], peer: Sequence[Measured]) -> str:
-    ratios = [a[0].per_second / b[0].per_second for a, b in zip(ours, peer, strict=True)]
+    return _spread([a[0].per_second / b[0].per_second for a, b in zip(ours, peer, strict=True)])
+
+
+def _cost_ratio(ours: Sequence[Measured], peer: Sequence[Measured]) -> str:
+    return _spread([a[1] / b[1] for a, b in zip(ours, peer, strict=True)])
+
+
+def _spread(ratios: Sequence[float]) -> str:
     return f"{statistics.median(ratios):.2f} ({min(ratios):.2f}-{max(ratios):.2f})"
 
 

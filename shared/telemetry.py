@@ -8,7 +8,6 @@ have the time that is left, not the counts.
 
 import logging
 import os
-import platform
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -103,4 +102,4 @@ def _application_insights(configured: Telemetry) -> "MetricReader":
 
 def _resource() -> dict[str, str]:
     """Return what Application Insights calls the role and its instance; a machine may run several processes."""
-    return {"service.name": "email-engagement", "service.instance.id": f"{platform.node()}-{os.getpid()}"}
+    return {"service.name": "email-engagement", "service.instance.id": f"{os.uname().nodename}-{os.getpid()}"}
