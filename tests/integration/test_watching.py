@@ -43,6 +43,13 @@ def a_row(at=AT):
     return make_row(hit, str(uuid.uuid4()), 1)
 
 
+def told(gauge):
+    """Return what a gauge tells."""
+    value = gauge.value()
+    assert value is not None
+    return value
+
+
 async def asked():
     """Ask whether the deployment is ready; return status and body."""
     request = func.HttpRequest("GET", "http://127.0.0.1/health/ready", body=b"")
@@ -118,7 +125,7 @@ async def test_what_is_given_up_is_counted_and_a_queue_that_is_not_there_is_empt
     for _ in range(3):
         await queues.send("mailbox-poison", {"organization": "contoso"})
     await watching.count_poison()
-    assert metrics.POISON_MESSAGES.value() >= before + 3
+    assert told(metrics.POISON_MESSAGES) >= before + 3
     assert await queues.count_messages("never-made-poison") == 0
 
 
@@ -134,14 +141,14 @@ async def make(queue):
 async def test_storage_that_does_not_answer_leaves_the_last_count(storage_is_away):
     metrics.POISON_MESSAGES.set(5)
     await watching.count_poison()
-    assert metrics.POISON_MESSAGES.value() == 5
+    assert told(metrics.POISON_MESSAGES) == 5
 
 
 async def test_hits_in_the_spool_are_told_until_they_are_written(tmp_path):
     spool = Spool(tmp_path / "spool", "0123456789abcdef", 1_000_000)
     for _ in range(3):
         spool.append("contoso", a_row())
-    assert metrics.SPOOL_WAITING.value() == 3
+    assert told(metrics.SPOOL_WAITING) == 3
 
     async def refused(organization, rows):
         raise Unavailable(0, "Down")
@@ -149,23 +156,24 @@ async def test_hits_in_the_spool_are_told_until_they_are_written(tmp_path):
     with pytest.raises(Unavailable):
         await spool.drain(refused)
     spool.append("contoso", a_row())
-    assert metrics.SPOOL_WAITING.value() == 4, "what failed waits on"
+    assert told(metrics.SPOOL_WAITING) == 4, "what failed waits on"
 
     async def written(organization, rows):
         pass
 
     await spool.drain(written)
-    assert metrics.SPOOL_WAITING.value() == 0
+    assert told(metrics.SPOOL_WAITING) == 0
 
 
 async def test_hits_of_a_process_that_died_are_told_by_the_one_that_adopts_them(tmp_path):
     dead = Spool(tmp_path / "spool", "0123456789abcdef", 1_000_000)
     for _ in range(3):
         dead.append("contoso", a_row())
+    assert dead._open is not None
     os.close(dead._open.descriptor)
     heir = Spool(tmp_path / "spool", "fedcba9876543210", 1_000_000)
     heir.adopt()
-    assert metrics.SPOOL_WAITING.value() == 3
+    assert told(metrics.SPOOL_WAITING) == 3
 
 
 async def test_a_hit_that_is_lost_is_counted(tmp_path):
@@ -178,12 +186,12 @@ async def test_the_sweep_tells_how_old_the_oldest_unfolded_minute_is(organizatio
     minute = 60 * 20_000_000
     await write_rows(organization.name, [a_row(minute * 1000)])
     await folding.sweep(datetime.fromtimestamp(minute + 60 + 300, UTC))
-    assert metrics.JOURNAL_AGE.value() >= 300
+    assert told(metrics.JOURNAL_AGE) >= 300
     partitions = await journal.old_partitions(organization, 20_000_000 + 1)
     for partition in partitions:
         await journal.delete_rows(organization, await journal.read_rows(organization, partition))
     await folding.sweep(datetime.fromtimestamp(minute + 60 + 300, UTC))
-    assert metrics.JOURNAL_AGE.value() < 300
+    assert told(metrics.JOURNAL_AGE) < 300
 
 
 async def test_the_fold_tells_how_long_a_hit_waited_and_who_made_it(organization):
@@ -204,6 +212,7 @@ async def test_hits_are_counted_by_organization_before_anything_can_fail(organiz
     recorder.suspended = True
     await recorder.record(organization.name, a_row())
     assert metrics.HITS.values[organization.name,] == 1
+    assert recorder._drain is not None
     recorder._drain.cancel()
 
 

@@ -5,7 +5,7 @@ import threading
 import pytest
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 
-from shared import metrics, telemetry
+from shared import metrics, settings, telemetry
 from shared.metrics import Counter, Distribution, Gauge
 from shared.settings import SettingError
 
@@ -96,4 +96,4 @@ def test_without_a_connection_string_no_thread_is_started(monkeypatch):
 
 def test_a_wrong_interval_is_named():
     with pytest.raises(SettingError, match="OTEL_METRIC_EXPORT_INTERVAL"):
-        telemetry.telemetry({"OTEL_METRIC_EXPORT_INTERVAL": "soon"})
+        settings.telemetry({"OTEL_METRIC_EXPORT_INTERVAL": "soon"})
