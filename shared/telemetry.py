@@ -21,8 +21,13 @@ if TYPE_CHECKING:
 _START_AFTER = 15.0
 """Seconds that a process has for its first answers before the exporter is loaded."""
 _TIMEOUT = 10
-_OFF = ("APPLICATIONINSIGHTS_STATSBEAT_DISABLED_ALL", "APPLICATIONINSIGHTS_CONTROLPLANE_DISABLED")
-"""What the exporter tells its makers about itself, and the switches that it asks them for: neither is ours to send."""
+_OFF = (
+    "APPLICATIONINSIGHTS_STATSBEAT_DISABLED_ALL",
+    "APPLICATIONINSIGHTS_SDKSTATS_DISABLED",
+    "APPLICATIONINSIGHTS_CONTROLPLANE_DISABLED",
+)
+"""What the exporter tells its makers and the operator about itself, each from a thread that delays the process's
+end, and the switches that it asks its makers for."""
 
 _log = logging.getLogger(__name__)
 

@@ -1,6 +1,7 @@
 """Metrics: what is counted, for how long it is known, and that only what changed is exported."""
 
 import threading
+from typing import Any
 
 import pytest
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
@@ -28,7 +29,8 @@ def exported(instruments):
     """Return a function that exports once and returns the points of each metric."""
     from azure.monitor.opentelemetry.exporter.export.metrics._exporter import APPLICATION_INSIGHTS_METRIC_TEMPORALITIES
 
-    reader = InMemoryMetricReader(preferred_temporality=APPLICATION_INSIGHTS_METRIC_TEMPORALITIES)
+    temporality: Any = APPLICATION_INSIGHTS_METRIC_TEMPORALITIES
+    reader = InMemoryMetricReader(preferred_temporality=temporality)
     export = telemetry.exporting(reader, {"service.name": "tests"})
 
     def once():
@@ -97,3 +99,13 @@ def test_without_a_connection_string_no_thread_is_started(monkeypatch):
 def test_a_wrong_interval_is_named():
     with pytest.raises(SettingError, match="OTEL_METRIC_EXPORT_INTERVAL"):
         settings.telemetry({"OTEL_METRIC_EXPORT_INTERVAL": "soon"})
+
+
+def test_the_exporter_runs_no_threads_of_its_own_and_asks_nobody_else(monkeypatch):
+    before = set(threading.enumerate())
+    connection = "InstrumentationKey=00000000-0000-0000-0000-000000000001;IngestionEndpoint=http://127.0.0.1:9/"
+    with monkeypatch.context() as patch:
+        for name in telemetry._OFF:
+            patch.setenv(name, "")
+        telemetry._application_insights(settings.Telemetry(connection, 60))
+    assert set(threading.enumerate()) == before
