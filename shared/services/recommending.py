@@ -14,7 +14,6 @@ from shared.engagement.recommending import Candidate, Judgement, rank
 from shared.engagement.recommending import judge as judge_all
 from shared.engagement.tallies import load_weeks
 from shared.engagement.times import milliseconds
-from shared.services.caller import Caller
 from shared.storage import records
 from shared.storage.account import NotFound, PreconditionFailed, StorageError
 from shared.storage.calls import side_by_side
@@ -60,15 +59,14 @@ async def judge_everywhere(now: datetime) -> None:
             _log.warning("the templates of %s are judged in an hour: %s", organization.name, error.code)
 
 
-async def recommend(
-    organization: Organization, caller: Caller, kind: str, now: datetime
-) -> list[tuple[Entity, Judgement]]:
-    """Return the templates that fit a `kind` of record, of `KINDS`, and that the caller may read, with what is thought
-    of them, the best first. Nothing is written: what was recommended last is judged as such."""
+async def recommend(organization: Organization, kind: str, now: datetime) -> list[tuple[Entity, Judgement]]:
+    """Return the templates that fit a `kind` of record, of `KINDS`, with what is thought of them, the best first.
+
+    Nothing is written: what was recommended last is judged as such.
+    """
     templates = {template["RowKey"]: template for template in await _templates(organization)}
     found = await asyncio.to_thread(_judge, list(templates.values()), now)
-    ranked = ((templates[judgement.id], judgement) for judgement in rank(list(found[kind].values())))
-    return [(template, judgement) for template, judgement in ranked if _may_read(caller, template)]
+    return [(templates[judgement.id], judgement) for judgement in rank(list(found[kind].values()))]
 
 
 async def _templates(organization: Organization) -> list[Entity]:
@@ -109,8 +107,3 @@ async def _write(organization: Organization, judged: Entity, kinds: str) -> None
             return
         else:
             return
-
-
-def _may_read(caller: Caller, template: Entity) -> bool:
-    """Return whether a template is the whole organization's, or the caller's own."""
-    return not template.get("ispersonal", True) or template.get("ownerid") == caller.user

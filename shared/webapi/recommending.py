@@ -9,6 +9,8 @@ from shared.storage.tables import Entity
 from shared.webapi.context import Context
 from shared.webapi.errors import bad_payload
 from shared.webapi.operations import demand_parameters
+from shared.webapi.sharing import may_see
+from shared.webapi.tables import TABLES
 
 NAME = "ee_RecommendTemplates"
 
@@ -23,11 +25,15 @@ async def recommend_templates(context: Context, sent: Mapping[str, Any]) -> dict
             f"{NAME} needs the parameter 'ObjectType', the kind of record that mail is written to{given}: one of "
             f"{', '.join(KINDS)}."
         )
-    found = await recommend(context.organization, context.caller, kind, context.now)
+    found = await recommend(context.organization, kind, context.now)
     return {
         "@odata.context": f"{context.base}/$metadata#Microsoft.Dynamics.CRM.{NAME}Response",
-        "Templates": [_told(template, judgement) for template, judgement in found],
+        "Templates": [_told(template, judgement) for template, judgement in found if _may_see(context, template)],
     }
+
+
+def _may_see(context: Context, template: Entity) -> bool:
+    return may_see(context.caller, TABLES["template"], template)
 
 
 def _told(template: Entity, judgement: Judgement) -> dict[str, Any]:

@@ -28,7 +28,7 @@ from shared.webapi.errors import (
 from shared.webapi.keys import RowKey, columns_of_keys, contradicts, find_id, missing
 from shared.webapi.payloads import Payload, decode_body, parse_attachment, parse_payload, resolve_references
 from shared.webapi.schema import Table, Type
-from shared.webapi.sharing import demand_publisher, demand_sight
+from shared.webapi.sharing import demand_sight
 from shared.webapi.tables import TABLES
 from shared.webapi.values import format_time
 
@@ -255,7 +255,6 @@ async def _create_record(context: Context, table: Table, payload: Payload) -> st
         owner = str(columns.get("ownerid") or caller.user)
         demand_ownership(caller, owner)
         columns |= {"ownerid": owner, "createdby": caller.user, "modifiedby": caller.user}
-    demand_publisher(caller, table, columns)
     if table.logical == "template":
         await templates.demand_fillable(context.organization, columns, payload)
     made = payload.id or str(uuid.uuid4())
@@ -299,7 +298,6 @@ async def _replace_record(
         new = {**old, **_consistent(table, payload.columns, old), **blobs, "modifiedon": format_time(context.now)}
         if "modifiedby" in table.by_name:
             new["modifiedby"] = context.caller.user
-        demand_publisher(context.caller, table, new)
         if table.logical == "template":
             await templates.demand_fillable(context.organization, new, payload)
         try:
@@ -337,7 +335,6 @@ async def _writable(context: Context, table: Table, id: str, columns: Collection
     if old is None:
         raise does_not_exist(table.logical, id)
     demand_sight(context.caller, table, old)
-    demand_publisher(context.caller, table, old)
     own = id == context.caller.user and columns and all(table.by_name[name].personal for name in columns)
     if table.writers == "administrator" and not own:
         demand_administrator(context.caller, table.set)

@@ -25,7 +25,7 @@ from shared.services.organizations import CannotManage
 from shared.services.recording import recorder
 from shared.services.wrapping import WrongPassphrase
 from shared.settings import settings
-from shared.storage import agenda, blobs, emails, journal, provisioning, records
+from shared.storage import agenda, blobs, emails, journal, pending_figures, provisioning, records
 from shared.storage.account import NotFound, Unavailable, account_of, host_account
 from shared.storage.organizations import (
     Organization,
@@ -100,8 +100,9 @@ async def filled(organization: Organization) -> str:
     used = {"templateid": "t", "title": "Hello", "usedcount": 7, "openrate": 50, "_revision": 3, "_body": "texts/t"}
     await records.insert(organization, "template", "t", used)
     await people.welcome(organization, str(uuid.uuid4()), "Sella", "seller@contoso.example", NOW)
-    for table in ("actioncard", "conversation", "mailbox", "opens x", "figures organization", "pending figures"):
+    for table in ("actioncard", "conversation", "mailbox", "opens x", "figures organization"):
         await records.insert(organization, table, "1", {"email": mail})
+    await pending_figures.announce(organization, mail, 1, ["organization"])
     await blobs.put(organization, emails.image_blob(mail, 0), GIF, "image/gif")
     await blobs.put(organization, "texts/t", b"<p>Hello</p>")
     await blobs.put(organization, f"bodies/{mail}/1", b"<p>secret</p>")

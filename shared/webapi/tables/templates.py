@@ -87,8 +87,8 @@ TEMPLATE = Table(
     collections={"Email_EmailTemplate": Collection("email", "templateid")},
     label="Email Template",
     plural="Email Templates",
-    about="A subject and body to begin mail with. A personal one is its owner's and administrators' alone; one of the "
-    "organization is managers' to change. The figures are the service's.",
+    about="A subject and body to begin mail with. A personal one is its owner's and administrators' alone, one of the "
+    "organization everybody's to use. The figures are the service's.",
 )
 
 TABLES = (TEMPLATE,)
