@@ -22,9 +22,10 @@ DELIVER = "deliver"
 FIGURES = "figures"
 FOLD = "fold"
 MAILBOX = "mailbox"
+PRIVACY = "privacy"
 REMIND = "remind"
 TELL = "tell"
-QUEUES = (DELIVER, FIGURES, FOLD, MAILBOX, REMIND, TELL)
+QUEUES = (DELIVER, FIGURES, FOLD, MAILBOX, PRIVACY, REMIND, TELL)
 
 
 async def send(

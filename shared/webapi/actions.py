@@ -1,13 +1,15 @@
 """Actions and functions: what the Web API does beyond rows. Names and parameters are Dataverse's."""
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
+
+import orjson
 
 from shared.engagement.options import SENDER, SENT
 from shared.services import attaching, composing
 from shared.services.errors import Missing
 from shared.services.parties import demand_sender
-from shared.services.rights import demand_write
+from shared.services.rights import Denied, demand_administrator, demand_write
 from shared.services.tracking import next_token
 from shared.storage import emails
 from shared.webapi import bulk
@@ -24,6 +26,7 @@ type Answer = dict[str, Any] | None
 
 _RECIPIENTS = ("contact", "account", "lead", "systemuser")
 """Tables whose rows BestTimeToEmail takes."""
+PEOPLE = ("contact", "account", "lead")
 
 
 async def who_am_i(context: Context) -> Answer:
@@ -97,7 +100,7 @@ async def best_time_to_email(context: Context, sent: Mapping[str, Any]) -> Answe
         )
     from shared.services.best_time import best_time
 
-    people = [_recipient(item, f"EntityReferenceCollection[{number}]") for number, item in enumerate(given)]
+    people = [recipient(item, f"EntityReferenceCollection[{number}]") for number, item in enumerate(given)]
     advice = await best_time(context.organization, people, context.now)
     return {
         "@odata.context": f"{context.base}/$metadata#Microsoft.Dynamics.CRM.BestTimeToEmailResponse",
@@ -106,24 +109,58 @@ async def best_time_to_email(context: Context, sent: Mapping[str, Any]) -> Answe
     }
 
 
-def _recipient(item: object, where: str) -> tuple[str, str]:
-    """Return the table and id of a recipient; raise `Failure` 400 naming what is wrong `where`."""
+async def erase_person(context: Context, sent: Mapping[str, Any]) -> Answer:
+    """ee_ErasePerson: begin to erase a person, or say how far that is; the record goes only with ``DeleteRecord``."""
+    from shared.services import erasing
+
+    demand_parameters(sent, "ee_ErasePerson")
+    demand_administrator(context.caller, "what is held about a person")
+    delete_record = sent.get("DeleteRecord")
+    if not isinstance(delete_record, bool | None):
+        raise bad_payload("The parameter 'DeleteRecord' of 'ee_ErasePerson' must be true or false.")
+    table, key = recipient(sent.get("Target"), "Target", PEOPLE)
+    progress = await erasing.start(context.organization, table, key, context.now, delete_record=bool(delete_record))
+    return {
+        "@odata.context": f"{context.base}/$metadata#Microsoft.Dynamics.CRM.ee_ErasePersonResponse",
+        "Status": progress.status,
+        "PercentComplete": progress.percent,
+        "EmailCount": progress.emails,
+    }
+
+
+async def export_person(context: Context, sent: Mapping[str, Any]) -> Answer:
+    """ee_ExportPerson: everything that is held about a person, JSON in a text."""
+    from shared.services.exporting import export
+
+    demand_parameters(sent, "ee_ExportPerson")
+    if not context.caller.administers:
+        raise Denied("Only an Administrator may export what is held about a person.")
+    table, key = recipient(sent.get("Target"), "Target", PEOPLE)
+    document = await export(context.organization, table, key, context.now)
+    return {
+        "@odata.context": f"{context.base}/$metadata#Microsoft.Dynamics.CRM.ee_ExportPersonResponse",
+        "Document": orjson.dumps(document).decode(),
+    }
+
+
+def recipient(item: object, where: str, tables: Sequence[str] = _RECIPIENTS) -> tuple[str, str]:
+    """Return the table, of `tables`, and id of a recipient; raise `Failure` 400 naming what is wrong `where`."""
     if not isinstance(item, dict):
         raise bad_payload(f"'{where}' must be an object with '@odata.type' and the id of a record.")
     kind = item.get("@odata.type")
     name = kind.removeprefix("#").removeprefix("Microsoft.Dynamics.CRM.") if isinstance(kind, str) else ""
-    if name not in _RECIPIENTS:
+    if name not in tables:
         raise bad_payload(
             f"'{where}' needs an '@odata.type' of a recipient: "
-            + ", ".join(f"Microsoft.Dynamics.CRM.{table}" for table in _RECIPIENTS)
+            + ", ".join(f"Microsoft.Dynamics.CRM.{table}" for table in tables)
             + "."
         )
     key = TABLES[name].id
     value = item.get(key)
-    recipient = parse_guid(value) if isinstance(value, str) else None
-    if recipient is None:
+    found = parse_guid(value) if isinstance(value, str) else None
+    if found is None:
         raise bad_payload(f"'{where}' needs '{key}', the id of the {name}.")
-    return name, recipient
+    return name, found
 
 
 def unqualified(name: str) -> Failure:
@@ -161,6 +198,8 @@ UNBOUND: Mapping[str, Callable[[Context, Mapping[str, Any]], Awaitable[Answer]]]
     "BulkDelete": bulk_delete,
     "FollowEmailAttachment": follow_email_attachment,
     "GetTrackingTokenEmail": get_tracking_token_email,
+    "ee_ErasePerson": erase_person,
+    "ee_ExportPerson": export_person,
     "UnfollowEmailAttachment": unfollow_email_attachment,
 }
 """Actions of the service."""
