@@ -94,7 +94,7 @@ async def test_definitions_are_filtered_by_their_properties_and_enumerations(sel
     assert lookups == {"parentcustomerid", "createdby", "modifiedby"}
     spelled = f"{path}AttributeType eq Microsoft.Dynamics.CRM.AttributeTypeCode'Lookup'"
     assert {row["LogicalName"] for row in (await seller.get(spelled)).rows} == lookups
-    assert [row["LogicalName"] for row in (await seller.get(f"{path}MaxLength gt 1900")).rows] == [
+    assert [row["LogicalName"] for row in (await seller.get(f"{path}MaxLength gt 1000")).rows] == [
         "description",
         "ee_consentwording",
     ]
