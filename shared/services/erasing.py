@@ -7,7 +7,6 @@ record, and by their addresses where a party names no record; all mail is looked
 Mail to several people loses the hits of all of them: whose they were cannot be told, and some were theirs.
 """
 
-import time
 import uuid
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
@@ -23,7 +22,7 @@ from shared.engagement.withdrawal import address_key
 from shared.services import alerting, consenting
 from shared.services.errors import Missing, Refused
 from shared.services.folding import is_hit
-from shared.services.retaining import BUDGET, SLICES, range_of
+from shared.services.retaining import BUDGET, SLICES, Pace, range_of
 from shared.services.sending import COUNTERS
 from shared.storage import blobs, consents, emails, keys, opens, queues, records
 from shared.storage.account import NotFound, PreconditionFailed, StorageError
@@ -129,11 +128,11 @@ async def erase(
     person = Person(table, key, frozenset(orjson.loads(job["addresses"])))
     if job["slice"] == 0:
         await _end_following(organization, person, job, now)
-    end, number, count = time.monotonic() + budget, job["slice"], job["emails"]
+    pace, number, count = Pace(budget), job["slice"], job["emails"]
     while number < SLICES:
-        found, busy = await _erase_slice(organization, person, number, now)
-        number, count = number + (not busy), count + found
-        if busy or time.monotonic() > end:
+        found, busy = await _erase_slices(organization, person, (number, pace.width), now)
+        number, count = number + (0 if busy else pace.width), count + found
+        if busy or pace.is_over():
             await _note(organization, work["person"], {"status": RUNNING, "slice": number, "emails": count})
             return _ON_ITS_WAY if busy else timedelta()
     await _finish(organization, person, delete_record=job["deleterecord"])
@@ -148,9 +147,9 @@ async def erase(
     return None
 
 
-async def emails_of(organization: Organization, person: Person, number: int) -> AsyncIterator[str]:
-    """Yield the emails of a slice that a person is a party of."""
-    condition = f"{range_of(number)} and RowKey ge 'party:' and RowKey lt 'party;'"
+async def emails_of(organization: Organization, person: Person, number: int, width: int) -> AsyncIterator[str]:
+    """Yield the emails of `width` slices from one on that a person is a party of."""
+    condition = f"{range_of(number, width)} and RowKey ge 'party:' and RowKey lt 'party;'"
     last = ""
     async for page in organization.tables.query(
         organization.emails, condition, ("PartitionKey", "partyid", "addressused")
@@ -171,7 +170,7 @@ def person_of(table: str, id: str, record: Mapping[str, Any]) -> Person:
 
 
 def _percent(job: Mapping[str, Any]) -> int:
-    return int(job["slice"]) * 100 // SLICES
+    return min(100, int(job["slice"]) * 100 // SLICES)
 
 
 async def _note(organization: Organization, name: str, columns: Mapping[str, Any]) -> None:
@@ -192,11 +191,13 @@ async def _end_following(organization: Organization, person: Person, job: Entity
         return
 
 
-async def _erase_slice(organization: Organization, person: Person, number: int, now: datetime) -> tuple[int, bool]:
-    """Erase a person from the emails of a slice; return how many there were, and whether one was on its way and has to
-    be looked at again."""
+async def _erase_slices(
+    organization: Organization, person: Person, slices: tuple[int, int], now: datetime
+) -> tuple[int, bool]:
+    """Erase a person from the emails of slices, the first and how many; return how many emails there were, and whether
+    one was on its way and has to be looked at again."""
     count, busy = 0, False
-    async for email_id in emails_of(organization, person, number):
+    async for email_id in emails_of(organization, person, *slices):
         if await _insist(organization, email_id, person, now):
             count += 1
         else:

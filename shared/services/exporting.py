@@ -35,12 +35,11 @@ async def export(organization: Organization, table: str, id: str, now: datetime)
     person = person_of(table, id, record)
     found: list[dict[str, Any]] = []
     made: list[dict[str, Any]] = []
-    for number in range(SLICES):
-        async for email_id in emails_of(organization, person, number):
-            partition = await emails.read_partition(organization, email_id, interactions=True)
-            if partition is not None:
-                found.append(_email(partition, person))
-                made += await _cards(organization, email_id)
+    async for email_id in emails_of(organization, person, 0, SLICES):
+        partition = await emails.read_partition(organization, email_id, interactions=True)
+        if partition is not None:
+            found.append(_email(partition, person))
+            made += await _cards(organization, email_id)
     restriction = await consents.ending(organization, table, id)
     quarters = await figures.read(organization, person.name, *_EVER)
     return {

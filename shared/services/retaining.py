@@ -3,8 +3,8 @@
 Counters and figures stay: an email keeps what they need as numbers (`shared.engagement.frozen`). Replies, their text
 and the mail itself are correspondence and stay until they are deleted as such; so does the proof of consent.
 
-The work is cut into slices, ranges of the emails' ids, each some storage pages; a message takes as many as its time
-allows and sends the next one. Every slice can be repeated.
+The work is cut into slices, ranges of the emails' ids, as wide as a second or so allows; a message takes as many as
+its time allows and sends the next one. Every slice can be repeated.
 """
 
 import logging
@@ -29,6 +29,8 @@ SLICES = 256
 BUDGET = 20.0
 """Seconds of work that one message takes."""
 RETAIN = "retain"
+_FAST = 1.0
+"""Seconds within which a reading makes the next one twice as wide."""
 
 _ATTEMPTS = 8
 _CARDS = ("actioncard", "actioncarduserstate")
@@ -53,34 +55,49 @@ async def retain(
     oldest = oldest_kept(organization, now)
     if not oldest:
         return None
-    end, number = time.monotonic() + budget, int(work["slice"])
+    pace, number = Pace(budget), int(work["slice"])
     while number < SLICES:
-        async for email_id in _due(organization, number, oldest):
+        async for email_id in _due(organization, number, pace.width, oldest):
             await _clear(organization, email_id, oldest)
-        number += 1
-        if time.monotonic() > end:
+        number += pace.width
+        if pace.is_over():
             return {**work, "slice": str(number)}
     await opens.forget_before(organization, oldest)
     await _remove_cards(organization, oldest)
     return None
 
 
-def range_of(number: int) -> str:
-    """Return the condition for the emails of a slice, by the first two characters of their ids.
+class Pace:
+    """How many slices are read at once, and whether a message's time, `budget` in seconds, is over."""
 
-    >>> range_of(1), range_of(255)
-    ("PartitionKey ge '01' and PartitionKey lt '02'", "PartitionKey ge 'ff'")
+    def __init__(self, budget: float) -> None:
+        self.width = 1
+        self._last = time.monotonic()
+        self._end = self._last + budget
+
+    def is_over(self) -> bool:
+        """Return whether the time is over; to be asked after each reading, by which the next one's width is chosen."""
+        now = time.monotonic()
+        self.width = min(2 * self.width, SLICES) if now - self._last < _FAST else max(1, self.width // 4)
+        self._last = now
+        return now > self._end
+
+
+def range_of(number: int, width: int) -> str:
+    """Return the condition for the emails of `width` slices from one on, by the first two characters of their ids.
+
+    >>> range_of(1, 1), range_of(254, 4)
+    ("PartitionKey ge '01' and PartitionKey lt '02'", "PartitionKey ge 'fe' and PartitionKey lt '~'")
     """
-    low = f"PartitionKey ge {literal(f'{number:02x}')}" if number else ""
-    high = f"PartitionKey lt {literal(f'{number + 1:02x}')}" if number < SLICES - 1 else ""
-    return " and ".join(filter(None, (low, high)))
+    first, last = f"{number:02x}" if number else "", f"{number + width:02x}" if number + width < SLICES else "~"
+    return f"PartitionKey ge {literal(first)} and PartitionKey lt {literal(last)}"
 
 
-async def _due(organization: Organization, number: int, oldest: int) -> AsyncIterator[str]:
-    """Yield the emails of a slice that have hits older than `oldest` (ms)."""
+async def _due(organization: Organization, number: int, width: int, oldest: int) -> AsyncIterator[str]:
+    """Yield the emails of some slices that have hits older than `oldest` (ms)."""
     # Keys invert the time: what is older comes after.
     first = f"interaction:{MAX_TIME - oldest:014d};"
-    condition = f"{range_of(number)} and RowKey ge {literal(first)} and RowKey lt 'interaction;'"
+    condition = f"{range_of(number, width)} and RowKey ge {literal(first)} and RowKey lt 'interaction;'"
     columns = ("PartitionKey", "_hit", "_flood", "emailinteractiontime")
     last = ""
     async for page in organization.tables.query(organization.emails, condition, columns):
