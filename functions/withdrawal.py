@@ -2,7 +2,9 @@
 
 import asyncio
 import logging
+import time
 import uuid
+from collections import Counter
 from datetime import UTC, datetime
 from urllib.parse import parse_qs
 
@@ -20,6 +22,11 @@ blueprint = func.Blueprint()
 
 _QUEUE_SECONDS = 3.0
 """How long a person waits for the queue to take their withdrawal before they hear that it did not."""
+_PER_MINUTE = 30
+"""How often the button under one email is taken by one process: as often as people press it, not as programs can."""
+
+_pressed: Counter[uuid.UUID] = Counter()
+_minute = 0
 
 _log = logging.getLogger(__name__)
 
@@ -48,9 +55,22 @@ async def _take(body: bytes, token: Token, recipient: Recipient | None, language
         if address is None:
             return _page(400, language, words.wrong, asks_address=True)
         work = {"work": "confirm", "address": withdrawal.address_key(address)}
+    if _is_flood(token.email):
+        return _page(429, language, words.later, asks_address=recipient is None)
     if not await _queue(token, work, language):
         return _page(503, language, words.later, asks_address=recipient is None)
     return _page(200, language, words.done if recipient is not None else words.asked, form=False)
+
+
+def _is_flood(email: uuid.UUID) -> bool:
+    """Count that a button was pressed; return whether that was too often within this minute."""
+    global _minute
+    minute = int(time.monotonic() // 60)
+    if minute != _minute:
+        _minute = minute
+        _pressed.clear()
+    _pressed[email] += 1
+    return _pressed[email] > _PER_MINUTE
 
 
 async def _queue(token: Token, work: dict[str, str], language: str) -> bool:
@@ -90,6 +110,6 @@ def _page(
 ) -> func.HttpResponse:
     text = withdrawal.page(language, said, asks_address=asks_address, form=form)
     headers = {**withdrawal.HEADERS, "Content-Language": language, "Vary": "Accept-Language"}
-    if status == 503:
+    if status in (429, 503):
         headers["Retry-After"] = "60"
     return func.HttpResponse(text, status_code=status, mimetype="text/html", charset="utf-8", headers=headers)

@@ -3,9 +3,11 @@
 import re
 import uuid
 from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 
 import pytest
 
+from functions import withdrawal as page
 from functions.recipients import NOT_FOUND
 from shared.engagement.consent import GRANTED, WITHDRAWN
 from shared.engagement.options import BCC, CC, TO
@@ -110,6 +112,17 @@ async def test_one_to_several_people_asks_for_the_address_and_answers_all_alike(
     assert [answer.status_code for answer in answers] == [200, 200]
     assert (await ask(path, "POST", withdraw="yes", address="no address")).status_code == 400
     assert [work["work"] for work in queued(organization)] == ["confirm", "confirm"]
+
+
+async def test_a_program_that_presses_the_button_again_and_again_is_told_to_wait(organization, monkeypatch):
+    monkeypatch.setattr(page, "time", SimpleNamespace(monotonic=lambda: 0.0))
+    path = token_of(organization, str(uuid.uuid4()))
+    answers = [await ask(path, "POST", withdraw="yes", address=f"somebody{n}@elsewhere.example") for n in range(32)]
+    assert [answer.status_code for answer in answers] == [200] * 30 + [429] * 2
+    assert answers[-1].headers["Retry-After"] == "60"
+    other = await ask(token_of(organization, str(uuid.uuid4())), "POST", withdraw="yes", address="a@elsewhere.example")
+    assert other.status_code == 200, "other mail goes on"
+    assert len(queued(organization)) == 31
 
 
 # What it changes
