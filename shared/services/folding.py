@@ -177,10 +177,10 @@ async def _commit(
     organization: Organization, partition: EmailPartition, new: Sequence[Observation], now: datetime
 ) -> None:
     gone = frozen.load(partition.email.get("_frozen"))
-    stored = [(row, load(row["_observation"])) for row in partition.interactions if "_observation" in row]
-    held = {row["_hit"]: row for row, hit in stored if hit.at >= gone.before}
+    held = {row["_hit"]: row for row in partition.interactions if "_observation" in row}
     flood = next((row for row in partition.interactions if "_flood" in row), None)
-    kept = [hit for _, hit in stored if hit.at >= gone.before]
+    # What came before is in the numbers that are kept already; its rows are being removed.
+    kept = [hit for row in held.values() if (hit := load(row["_observation"])).at >= gone.before]
     fresh = [o for o in {o.id: o for o in new}.values() if o.id not in held and o.at >= gone.before]
     taken, beyond = within_budget(kept, fresh)
     facts = facts_of(partition)

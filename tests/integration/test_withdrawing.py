@@ -277,6 +277,15 @@ async def test_after_a_withdrawal_new_mail_is_not_followed_until_consent_is_gran
     assert await opened(world.organization, mail, datetime.now(UTC), 7200.0) == 1
 
 
+async def test_consent_that_was_granted_before_a_withdrawal_does_not_overrule_it(world: World):
+    address = f"ada-{uuid.uuid4().hex[:8]}@northwind.example"
+    granted = {"ee_consent": GRANTED, "ee_consentedon": "2026-10-01T00:00:00Z", **PROOF}
+    twin = await world.contact("Twin", emailaddress1=address, **granted)
+    await withdrawn(world.organization, await a_contact(world.organization, address), str(uuid.uuid4()))
+    _, email = await delivered(world, twin)
+    assert email["ee_followreason"] == "Twin has withdrawn from following"
+
+
 async def test_an_address_that_got_the_mail_is_sent_a_link_that_withdraws(world: World):
     world.organization = await with_settings(world.organization, ee_withdrawallink=True)
     ann, bob = await world.contact("Ann"), await world.contact("Bob")
