@@ -42,6 +42,20 @@ async def a_contact(organization: Organization, address: str = "", **columns: An
     return {**row, "PartitionKey": "contact", "RowKey": key}
 
 
+async def contact_of(organization: Organization, contact: str) -> Entity:
+    """Return a contact's row as it is now."""
+    found = await records.get(organization, "contact", contact)
+    assert found is not None
+    return found
+
+
+async def mail_of(organization: Organization, email: str) -> emails.EmailPartition:
+    """Return an email with its timeline as it is now."""
+    found = await emails.read_partition(organization, email, interactions=True)
+    assert found is not None
+    return found
+
+
 def as_party(number: int, mask: int, contact: Entity | None, address: str = "") -> Entity:
     """Return the party row of a contact, or of an address without a record."""
     row = {"RowKey": f"party:{number:03d}", "activitypartyid": str(uuid.uuid4()), "participationtypemask": mask}
@@ -53,7 +67,7 @@ def as_party(number: int, mask: int, contact: Entity | None, address: str = "") 
 
 async def sent_to(organization: Organization, *parties: Entity, sent: datetime, **columns: Any) -> str:
     """Put a followed mail that was sent into storage and return its id."""
-    email_id = await put_sent_email(organization, sent)
+    email_id = str(await put_sent_email(organization, sent))
     addresses = ";".join(party["addressused"] for party in parties if party["participationtypemask"] == 2)
     email = {"_mailbox": "seller@contoso.example", "torecipients": addresses, **columns}
     rows = [Operation("put", {**party, "PartitionKey": email_id}) for party in parties]
@@ -67,9 +81,7 @@ async def opened(organization: Organization, email_id: str, now: datetime, *afte
     rows = [a_hit(email_id, after=seconds) for seconds in after or (3600.0,)]
     for partition in await journalled(organization, *rows):
         await folding.fold_partition(organization.name, partition, now + timedelta(hours=2))
-    found = await emails.read_partition(organization, email_id, interactions=True)
-    assert found is not None
-    return len(found.interactions)
+    return len((await mail_of(organization, email_id)).interactions)
 
 
 def token_of(organization: Organization, email_id: str, party: Entity | None = None) -> str:
@@ -88,7 +100,8 @@ async def ask(token: str, method: str = "GET", **form: str) -> func.HttpResponse
         route_params={"rest": token},
         body=urlencode(form).encode(),
     )
-    return await page.withdraw._function.get_user_function()(request)
+    answer: func.HttpResponse = await page.withdraw._function.get_user_function()(request)
+    return answer
 
 
 def queued(organization: Organization) -> list[dict[str, str]]:

@@ -2,6 +2,7 @@
 
 import uuid
 from datetime import timedelta
+from typing import Any
 from uuid import UUID
 
 import azure.functions as func
@@ -16,12 +17,24 @@ from shared.services import erasing, exporting
 from shared.services.alerting import card_of
 from shared.services.errors import Missing
 from shared.settings import settings
-from shared.storage import blobs, emails, figures, opens, queues, records
+from shared.storage import blobs, figures, opens, queues, records
 from shared.storage.tables import Operation
 from tests.figures_world import EVER, brought_up_to_date
 from tests.journalled_hits import SENT
 from tests.storage_dump import dump
-from tests.withdrawing_world import PROOF, a_contact, as_party, ask, opened, queued, sent_to, token_of, with_settings
+from tests.withdrawing_world import (
+    PROOF,
+    a_contact,
+    as_party,
+    ask,
+    contact_of,
+    mail_of,
+    opened,
+    queued,
+    sent_to,
+    token_of,
+    with_settings,
+)
 
 LATER = SENT + timedelta(days=2)
 REPLY = "interaction:98000000000000:reply-1"
@@ -75,12 +88,12 @@ async def test_nothing_that_says_who_they_were_or_what_they_did_remains(organiza
     left = str(await dump(organization))
     for trace in (ada["emailaddress1"], "Ada", "Lovelace", "<1@example.com>"):
         assert trace not in left, trace
-    found = await emails.read_partition(organization, email_id, interactions=True)
+    found = await mail_of(organization, email_id)
     assert [row["RowKey"] for row in found.interactions] == [REPLY], "that there was a reply, and when"
     assert (found.email["opencount"], found.email["replycount"]) == (0, 1)
     assert "lastopenedtime" not in found.email
     assert found.parties[0]["_name"] == erasing.ERASED_NAME
-    assert "subject" not in (await emails.get_email(organization, received))
+    assert "subject" not in (await mail_of(organization, received)).email
     with pytest.raises(Exception, match="BlobNotFound"):
         await blobs.get(organization, body)
     assert await records.get(organization, "contact", ada["contactid"]) is None
@@ -108,7 +121,7 @@ async def test_mail_to_several_people_loses_all_hits_and_keeps_the_others_names(
     email_id = await sent_to(organization, as_party(0, TO, ada), as_party(1, CC, bob), sent=SENT)
     await opened(organization, email_id, SENT)
     await erased(organization, ada)
-    found = await emails.read_partition(organization, email_id, interactions=True)
+    found = await mail_of(organization, email_id)
     assert found.interactions == ()
     assert [party["_name"] for party in found.parties] == [erasing.ERASED_NAME, "Bob"]
     assert found.parties[1]["addressused"] == bob["emailaddress1"]
@@ -120,7 +133,7 @@ async def test_nothing_comes_anew_and_the_record_stays_unless_asked_for(organiza
     email_id = await sent_to(organization, as_party(0, TO, ada), sent=SENT)
     await erased(organization, ada)
     assert await opened(organization, email_id, SENT) == 0
-    record = await records.get(organization, "contact", ada["contactid"])
+    record = await contact_of(organization, ada["contactid"])
     assert (record["fullname"], record["followemail"]) == ("Ada Lovelace", False)
     twin = await a_contact(organization, ada["emailaddress1"])
     other = await sent_to(organization, as_party(0, TO, twin), sent=SENT)
@@ -131,7 +144,7 @@ async def test_hits_that_a_fold_left_behind_go_with_the_next_hit(organization):
     ada = await a_contact(organization)
     email_id = await sent_to(organization, as_party(0, TO, ada), sent=SENT)
     await opened(organization, email_id, SENT)
-    [stray] = (await emails.read_partition(organization, email_id, interactions=True)).interactions
+    [stray] = (await mail_of(organization, email_id)).interactions
     await erased(organization, ada)
     await organization.tables.apply(organization.emails, Operation("put", stray))
     assert await opened(organization, email_id, SENT) == 0
@@ -148,7 +161,7 @@ async def test_mail_that_was_not_sent_yet_cannot_reach_them_and_one_on_its_way_i
     await organization.tables.apply(organization.emails, Operation("merge", gone, "*"))
     assert await erasing.erase(organization, work, LATER) is None
     for email_id in (draft, moving):
-        assert "addressused" not in (await emails.read_partition(organization, email_id)).parties[0]
+        assert "addressused" not in (await mail_of(organization, email_id)).parties[0]
 
 
 async def test_it_goes_on_slice_by_slice_and_says_how_far_it_is(organization):
@@ -209,7 +222,7 @@ async def test_only_an_administrator_erases_and_exports(organization, seller, ma
 
 
 async def test_an_export_holds_everything_about_them_and_nothing_about_others(organization, administrator):
-    consent = {"ee_consent": GRANTED, "ee_consentedon": "2026-10-01T00:00:00Z", **PROOF}
+    consent: dict[str, Any] = {"ee_consent": GRANTED, "ee_consentedon": "2026-10-01T00:00:00Z", **PROOF}
     ada, bob = await a_contact(organization, **consent), await a_contact(organization, fullname="Bob")
     email_id = await sent_to(organization, as_party(0, TO, ada), as_party(1, CC, bob), sent=SENT)
     alone = await sent_to(organization, as_party(0, TO, ada), sent=SENT)

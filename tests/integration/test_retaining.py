@@ -23,7 +23,8 @@ async def folded(organization, now, *rows):
 
 
 async def retained(organization, now, budget=60.0):
-    work, messages = {"organization": organization.name, "work": "retain", "slice": "0"}, 0
+    work: dict[str, str] | None = {"organization": organization.name, "work": "retain", "slice": "0"}
+    messages = 0
     while work is not None:
         work, messages = await retaining.retain(organization, work, now, budget), messages + 1
     return messages

@@ -15,12 +15,24 @@ from shared.engagement.withdrawal import HEADERS, address_key
 from shared.engagement.withdrawal_words import WORDS
 from shared.services import withdrawing
 from shared.settings import settings
-from shared.storage import consents, emails, queues, records
+from shared.storage import consents, queues, records
 from shared.storage.account import Unavailable
 from tests.delivery_world import World, bcc, cc
 from tests.journalled_hits import SENT
 from tests.standin_fixtures import IGNORED_WARNINGS, standin, world
-from tests.withdrawing_world import PROOF, a_contact, as_party, ask, opened, queued, sent_to, token_of, with_settings
+from tests.withdrawing_world import (
+    PROOF,
+    a_contact,
+    as_party,
+    ask,
+    contact_of,
+    mail_of,
+    opened,
+    queued,
+    sent_to,
+    token_of,
+    with_settings,
+)
 
 __all__ = ["standin", "world"]
 
@@ -134,13 +146,13 @@ async def test_it_ends_following_of_mail_that_was_sent_and_keeps_the_proof(organ
     assert await opened(organization, first, SENT) == 1
     await withdrawn(organization, ada, first)
     assert await opened(organization, first, SENT, 7200.0) == 1, "what was kept before stays, nothing comes to it"
-    record = await records.get(organization, "contact", ada["contactid"])
+    record = await contact_of(organization, ada["contactid"])
     assert (record["followemail"], record["ee_consent"], record["ee_consentedon"]) == (False, WITHDRAWN, ON)
     assert first in record["ee_consentmethod"]
     assert WORDS["en"].button in record["ee_consentwording"]
     [kept] = await consents.history(organization, "contact", ada["contactid"])
     assert kept["ee_consentwording"] == record["ee_consentwording"]
-    assert (await emails.get_email(organization, first))["ee_followendedon"] == ON
+    assert (await mail_of(organization, first)).email["ee_followendedon"] == ON
 
 
 @pytest.mark.parametrize("mask", [TO, CC, BCC])
@@ -301,12 +313,12 @@ async def test_an_address_that_got_the_mail_is_sent_a_link_that_withdraws(world:
     assert len(await world.arrived(ann)) == 1, "nobody else hears of it"
     confirming = link_in(message["body"]["content"])
     assert 'name="address"' not in (await ask(confirming)).get_body().decode()
-    assert (await records.get(world.organization, "contact", bob.id))["followemail"] is True
+    assert (await contact_of(world.organization, bob.id))["followemail"] is True
     await ask(confirming, "POST", withdraw="yes")
     [work] = queued(world.organization)
     await withdrawing.withdraw(world.organization, work)
-    assert (await records.get(world.organization, "contact", bob.id))["followemail"] is False
-    assert (await records.get(world.organization, "contact", ann.id))["followemail"] is True
+    assert (await contact_of(world.organization, bob.id))["followemail"] is False
+    assert (await contact_of(world.organization, ann.id))["followemail"] is True
     assert await opened(world.organization, mail, datetime.now(UTC)) == 0
 
 
