@@ -130,7 +130,7 @@ async def erase_person(context: Context, sent: Mapping[str, Any]) -> Answer:
 
 async def export_person(context: Context, sent: Mapping[str, Any]) -> Answer:
     """ee_ExportPerson: everything that is held about a person, JSON in a text."""
-    from shared.services.exporting import export
+    from shared.services.person_export import export
 
     demand_parameters(sent, "ee_ExportPerson")
     if not context.caller.administers:

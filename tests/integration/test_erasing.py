@@ -13,7 +13,7 @@ from functions import recipients
 from shared.engagement.consent import GRANTED
 from shared.engagement.options import CC, SENDER, TO
 from shared.engagement.tokens import Token, TokenKind, mint
-from shared.services import erasing, exporting
+from shared.services import erasing, person_export
 from shared.services.alerting import card_of
 from shared.services.errors import Missing
 from shared.settings import settings
@@ -251,4 +251,4 @@ async def test_an_export_holds_everything_about_them_and_nothing_about_others(or
 
 async def test_nobody_is_exported_who_is_not_there(organization):
     with pytest.raises(Missing):
-        await exporting.export(organization, "lead", str(uuid.uuid4()), LATER)
+        await person_export.export(organization, "lead", str(uuid.uuid4()), LATER)
