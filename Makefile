@@ -9,8 +9,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 AZURITE := local/node_modules/.package-lock.json
+CHECKOV := .venv-checkov/.installed
 TEST_PROCESSES ?= 2
-CODE := $(wildcard function_app.py) functions shared local benchmarks tests
+CODE := $(wildcard function_app.py) manage.py functions shared local benchmarks tests
 
 .PHONY: help run host test lint audit bench demo docs token pins clean
 
@@ -23,10 +24,10 @@ run: $(INSTALLED) $(AZURITE) ## Run the service until Ctrl-C (PORT, MICROSOFT365
 host: $(INSTALLED) ## Run a second Functions host beside a running service (PORT=7073 make host)
 	@$(BIN)/python -m local.run --only-host --end-with-parent
 
-test: lint $(AZURITE) ## Lint, then run all tests
+test: lint $(AZURITE) $(CHECKOV) ## Lint, then run all tests
 	$(BIN)/python -m pytest -n $(TEST_PROCESSES) --dist loadfile
 
-lint: $(INSTALLED) ## Check style, types and the direction of imports
+lint: $(INSTALLED) ## Check style, security (flake8-bandit's rules), types and the direction of imports
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy $(CODE)
@@ -34,6 +35,8 @@ lint: $(INSTALLED) ## Check style, types and the direction of imports
 
 audit: $(INSTALLED) ## Look the pinned dependencies up for known vulnerabilities (needs the network)
 	$(BIN)/pip-audit --require-hashes --disable-pip -r requirements.txt
+	$(BIN)/pip-audit --require-hashes --disable-pip -r requirements-dev.txt
+	$(BIN)/python -m local.azurite audit
 
 bench: $(INSTALLED) $(AZURITE) ## Measure the service beside a synchronous tracker
 	@$(BIN)/python -m benchmarks
@@ -49,14 +52,16 @@ token: export USER := $(if $(findstring @,$(USER)),$(USER),seller@contoso.exampl
 token: $(INSTALLED) ## Print a bearer token (USER=seller@contoso.example, EXPIRES_IN=-60, ROLES=)
 	@$(BIN)/python -m local.token
 
-pins: $(INSTALLED) ## Compile requirements.txt and requirements-dev.txt anew from pyproject.toml
+pins: $(INSTALLED) ## Compile the requirements*.txt anew from pyproject.toml
 	$(BIN)/uv pip compile pyproject.toml --generate-hashes --no-annotate --no-header --no-emit-index-url \
 		--upgrade --quiet --output-file requirements.txt
-	$(BIN)/uv pip compile pyproject.toml --group dev --generate-hashes --no-annotate --no-header --no-emit-index-url \
+	$(BIN)/uv pip compile --group dev --generate-hashes --no-annotate --no-header --no-emit-index-url \
 		--upgrade --quiet --constraint requirements.txt --output-file requirements-dev.txt
+	$(BIN)/uv pip compile --group checkov --generate-hashes --no-annotate --no-header --no-emit-index-url \
+		--upgrade --quiet --output-file requirements-checkov.txt
 
 clean: ## Remove the virtual environment, Azurite and all local data
-	rm -rf $(VENV) local/node_modules .local .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) .venv-checkov local/node_modules .local .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 
 # PYTHON names an interpreter; otherwise 3.13 is looked for on PATH and among pyenv's versions. A pyenv shim may stand
 # on PATH without leading anywhere, so each candidate is asked.
@@ -77,12 +82,20 @@ if [ -z "$$python" ]; then \
 fi
 endef
 
-$(INSTALLED): requirements-dev.txt
+$(INSTALLED): requirements.txt requirements-dev.txt
 	@$(FIND_PYTHON); \
 	echo "Making the virtual environment and installing the pinned requirements (a minute or two) ..." >&2; \
 	"$$python" -m venv $(VENV) >&2 && \
 	$(BIN)/python -m pip install --quiet --quiet --disable-pip-version-check --no-input --require-hashes \
-		-r requirements-dev.txt >&2
+		-r requirements.txt -r requirements-dev.txt >&2
+	@touch $@
+
+# checkov pins old packages, so it lives by itself.
+$(CHECKOV): requirements-checkov.txt $(INSTALLED)
+	@echo "Installing checkov, which checks infra/bicep for security (half a minute) ..." >&2
+	@$(BIN)/python -m venv .venv-checkov >&2
+	@.venv-checkov/bin/python -m pip install --quiet --quiet --disable-pip-version-check --no-input --require-hashes \
+		-r requirements-checkov.txt >&2
 	@touch $@
 
 $(AZURITE): local/package-lock.json $(INSTALLED)

@@ -2,9 +2,9 @@
 
 import azure.functions as func
 
-from functions import delivery, engagement, health, mailbox, privacy, recipients, telling, webapi, withdrawal
+from functions import delivery, engagement, health, mailbox, privacy, recipients, telling, templates, webapi, withdrawal
 
 app = func.FunctionApp(http_auth_level=func.AuthLevel.ANONYMOUS)
 
-for part in (recipients, withdrawal, health, mailbox, webapi, delivery, engagement, telling, privacy):
+for part in (recipients, withdrawal, health, mailbox, webapi, delivery, engagement, telling, templates, privacy):
     app.register_functions(part.blueprint)

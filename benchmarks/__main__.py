@@ -1,7 +1,8 @@
 """`make bench`: what a hit costs beside a synchronous tracker, and what grows with lists, the agenda and the figures.
 
 Nothing here passes or fails: figures belong to the machine they were measured on. docs/benchmarks.md keeps the ones
-that decisions rest on. `python -m benchmarks labels|throughput|outage|cold|lists|agenda|figures` runs one part.
+that decisions rest on. `python -m benchmarks labels|throughput|outage|cold|lists|agenda|figures|recommending` runs one
+part.
 """
 
 import os
@@ -18,6 +19,7 @@ from benchmarks import cold_start, load, peers, processor_time, service
 from benchmarks import figures as counting
 from benchmarks import labels as labelling
 from benchmarks import lists as listing
+from benchmarks import recommending as simulated
 from benchmarks.load import Load
 
 CONNECTIONS = (1, 8, 32)
@@ -97,6 +99,11 @@ def agenda() -> None:
 def figures() -> None:
     """Print what one more mail costs the figures with few emails and with many, and what rebuilding them takes."""
     counting.report()
+
+
+def recommending() -> None:
+    """Print how often templates are recommended rightly and wrongly, in simulated organizations."""
+    simulated.report()
 
 
 def _throughput(directory: Path) -> None:
@@ -198,6 +205,7 @@ PARTS: dict[str, Callable[[], None]] = {
     "lists": lists,
     "agenda": agenda,
     "figures": figures,
+    "recommending": recommending,
 }
 
 if __name__ == "__main__":

@@ -38,10 +38,10 @@ def label(traces_of_file: Sequence[Trace], *, alone: bool = False) -> Iterator[l
     """
     sessions: defaultdict[str, set[str]] = defaultdict(set)
     for trace in traces_of_file:
-        if _session(trace):
-            sessions[_seller(trace)].add(_session(trace))
-    emails = [_email(trace, {_session(trace)} if alone else sessions[_seller(trace)]) for trace in traces_of_file]
-    observed = [[observe(hit, KEY) for hit in _hits(trace)] for trace in traces_of_file]
+        if session_of(trace):
+            sessions[_seller(trace)].add(session_of(trace))
+    emails = [email_of(trace, {session_of(trace)} if alone else sessions[_seller(trace)]) for trace in traces_of_file]
+    observed = [[observe(hit, KEY) for hit in hits_of(trace)] for trace in traces_of_file]
     first = [judge(email, observations) for email, observations in zip(emails, observed, strict=True)]
     if alone:
         yield from map(list, first)
@@ -64,7 +64,7 @@ def _seller(trace: Trace) -> str:
     return f"{trace['organization']} {(trace.get('sender') or {}).get('id')}"
 
 
-def _session(trace: Trace) -> str:
+def session_of(trace: Trace) -> str:
     sender = trace.get("sender") or {}
     return source_hash(KEY, sender.get("ip") or "", sender.get("agent") or "")
 
@@ -73,7 +73,7 @@ def _sent_at(trace: Trace) -> int:
     return round(datetime.fromisoformat(trace["sentAt"]).timestamp() * 1000)
 
 
-def _email(trace: Trace, sessions: Iterable[str]) -> Email:
+def email_of(trace: Trace, sessions: Iterable[str]) -> Email:
     return Email(
         sent_at=_sent_at(trace),
         links=trace["links"],
@@ -84,7 +84,7 @@ def _email(trace: Trace, sessions: Iterable[str]) -> Email:
     )
 
 
-def _hits(trace: Trace) -> Iterator[Hit]:
+def hits_of(trace: Trace) -> Iterator[Hit]:
     sent_at = _sent_at(trace)
     for number, hit in enumerate(trace["hits"]):
         yield Hit(

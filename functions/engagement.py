@@ -1,4 +1,5 @@
-"""The queues of the fold and of the figures, and the sweep that finds what a lost message left behind."""
+"""The queues of the fold and of the figures, the sweep that finds what a lost message left behind, and the timer that
+judges templates."""
 
 from datetime import UTC, datetime
 
@@ -40,8 +41,16 @@ async def sweep(timer: func.TimerRequest) -> None:  # noqa: ARG001 - the worker 
     """Find what lost messages left behind: journal partitions older than 90 seconds, changes that the figures do not
     know, and spool files of processes that are gone."""
     from shared.services import figuring, folding
-    from shared.services.recording import recorder
+    from shared.services.recording import start_draining
 
-    recorder().start_draining()
+    start_draining()
     await folding.sweep(datetime.now(UTC))
     await figuring.sweep(datetime.now(UTC))
+
+
+@blueprint.timer_trigger("timer", "0 22 * * * *", run_on_startup=False, use_monitor=False)
+async def judge_templates(timer: func.TimerRequest) -> None:  # noqa: ARG001 - the worker passes it by name
+    """Judge every hour which templates are recommended."""
+    from shared.services import recommending
+
+    await recommending.judge_everywhere(datetime.now(UTC))

@@ -82,7 +82,8 @@ async def _redirect(req: func.HttpRequest, kind: TokenKind) -> func.HttpResponse
 
 
 def _token(req: func.HttpRequest) -> Token | None:
-    return verify(req.route_params.get("rest") or "", settings().token_secrets)
+    configured = settings()
+    return verify(req.route_params.get("rest") or "", configured.token_secrets, configured.link_keys)
 
 
 async def _record(req: func.HttpRequest, token: Token) -> None:

@@ -1,6 +1,7 @@
 """Azurite, the storage emulator, run by the Node that comes with the PyPI wheel.
 
-`python -m local.azurite install` brings it into local/node_modules when that is missing or out of date.
+`python -m local.azurite install` brings it into local/node_modules when that is missing or out of date; `audit` looks
+what the lock file pins up for known vulnerabilities.
 """
 
 import importlib.util
@@ -21,15 +22,17 @@ INSTALLED = NODE_MODULES / ".package-lock.json"
 ACCOUNT = "devstoreaccount1"
 # Azurite's well-known development key: learn.microsoft.com/azure/storage/common/storage-connect-azurite
 ACCOUNT_KEY = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="
+OTHER_ACCOUNT = "devstoreaccount2"
+"""A second account with the same key, for organizations that have their own."""
 
 
-def connection_string(port: int) -> str:
+def connection_string(port: int, account: str = ACCOUNT) -> str:
     """Return the connection string of an Azurite whose blob service is on `port`, queues and tables on the next two."""
     services = "".join(
-        f"{service}Endpoint=http://127.0.0.1:{port + offset}/{ACCOUNT};"
+        f"{service}Endpoint=http://127.0.0.1:{port + offset}/{account};"
         for offset, service in enumerate(("Blob", "Queue", "Table"))
     )
-    return f"DefaultEndpointsProtocol=http;AccountName={ACCOUNT};AccountKey={ACCOUNT_KEY};{services}"
+    return f"DefaultEndpointsProtocol=http;AccountName={account};AccountKey={ACCOUNT_KEY};{services}"
 
 
 def start(port: int, directory: Path | None, preload: Path | None = None) -> subprocess.Popen[bytes]:
@@ -55,6 +58,7 @@ def start(port: int, directory: Path | None, preload: Path | None = None) -> sub
             "--blobPort", str(port), "--queuePort", str(port + 1), "--tablePort", str(port + 2),
             "--skipApiVersionCheck", "--disableTelemetry", "--silent",
         ],
+        environment={**os.environ, "AZURITE_ACCOUNTS": f"{ACCOUNT}:{ACCOUNT_KEY};{OTHER_ACCOUNT}:{ACCOUNT_KEY}"},
         output=subprocess.DEVNULL,
     )  # fmt: skip
     try:
@@ -73,16 +77,24 @@ def install() -> None:
     if INSTALLED.exists() and INSTALLED.stat().st_mtime >= LOCK.stat().st_mtime:
         return
     print("Installing Azurite into local/node_modules (about 20 seconds) ...", file=sys.stderr, flush=True)
+    _npm("ci", "--ignore-scripts", "--no-progress", "--loglevel", "error")
+    INSTALLED.touch()
+
+
+def audit() -> None:
+    """Run `npm audit` on the lock file. Raises CalledProcessError where it finds something or cannot ask."""
+    _npm("audit")
+
+
+def _npm(*arguments: str) -> None:
     binaries = node().parent
-    npm = binaries.parent / "lib/node_modules/npm/bin/npm-cli.js"
     subprocess.run(
-        [node(), npm, "ci", "--ignore-scripts", "--no-progress", "--loglevel", "error"],
+        [node(), binaries.parent / "lib/node_modules/npm/bin/npm-cli.js", *arguments],
         cwd=HERE,
         env={**os.environ, "PATH": f"{binaries}{os.pathsep}{os.environ.get('PATH', '')}"},
         stdout=sys.stderr,
         check=True,
     )
-    INSTALLED.touch()
 
 
 def node() -> Path:
@@ -101,6 +113,13 @@ def node() -> Path:
 
 
 if __name__ == "__main__":
-    if sys.argv[1:] != ["install"]:
-        sys.exit("usage: python -m local.azurite install")
-    install()
+    match sys.argv[1:]:
+        case ["install"]:
+            install()
+        case ["audit"]:
+            try:
+                audit()
+            except subprocess.CalledProcessError as error:
+                sys.exit(error.returncode)
+        case _:
+            sys.exit("usage: python -m local.azurite install|audit")

@@ -1,9 +1,9 @@
 """Writes docs/tables.md, the reference of the Web API's tables, from the schema: `python -m local.reference`."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from shared.webapi.operations import OPERATIONS, SET, Operation
+from shared.webapi.operations import COMPLEX_TYPES, OPERATIONS, SET, Operation
 from shared.webapi.schema import TEXTS, Column, Table, Type
 from shared.webapi.tables import TABLES
 
@@ -35,6 +35,7 @@ def page() -> str:
     contents = " · ".join(f"[{name}](#{name})" for name in TABLES)
     tables = "\n".join(line for table in TABLES.values() for line in _table(table))
     operations = "\n".join(_operation(operation) for operation in OPERATIONS.values())
+    types = "\n".join(f"| `{name}` | {_typed(properties)} |" for name, properties in COMPLEX_TYPES.items())
     return f"""{_HEAD}
 {contents} · [functions and actions](#functions-and-actions)
 
@@ -46,6 +47,10 @@ A type with `?` may be null or left out; `Collection(self)` are rows of the set'
 | name | called on | parameters | returns |
 |---|---|---|---|
 {operations}
+
+| type of a result | properties |
+|---|---|
+{types}
 """
 
 
@@ -109,9 +114,12 @@ def _type(column: Column) -> str:
 
 def _operation(operation: Operation) -> str:
     called = {"": "the service", SET: "a set"}.get(operation.bound, f"a row of {operation.bound}")
-    parameters = ", ".join(f"`{name}` {kind}" for name, kind in operation.parameters.items())
-    returns = ", ".join(f"`{name}` {kind}" for name, kind in operation.returns.items())
-    return f"| `{operation.name}` | {called} | {parameters} | {returns or 'nothing'} |"
+    returns = operation.returned or _typed(operation.returns)
+    return f"| `{operation.name}` | {called} | {_typed(operation.parameters)} | {returns or 'nothing'} |"
+
+
+def _typed(types: Mapping[str, str]) -> str:
+    return ", ".join(f"`{name}` {kind}" for name, kind in types.items())
 
 
 if __name__ == "__main__":

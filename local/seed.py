@@ -8,10 +8,10 @@ from pathlib import Path
 from local.directory import TENANTS, Tenant
 from local.functions_host.app_settings import load_app_settings
 from shared.engagement.times import iso_seconds
+from shared.services import organizations
 from shared.storage import records
 from shared.storage.account import Conflict, close_session
-from shared.storage.organizations import DEFAULT_SETTINGS, Organization
-from shared.storage.provisioning import provision_deployment, provision_organization
+from shared.storage.provisioning import provision_deployment
 
 
 async def seed() -> None:
@@ -25,8 +25,11 @@ async def seed() -> None:
 async def _seed_organization(tenant: Tenant) -> None:
     # The id must be the same at every start, because the organization's data is.
     organization_id = str(uuid.uuid5(uuid.UUID(tenant.id), "organization"))
-    organization = Organization(tenant.organization, organization_id, tenant.id, DEFAULT_SETTINGS)
-    await provision_organization(organization)
+    try:
+        organization, _ = await organizations.add(tenant.organization, tenant.id, id=organization_id)
+    except organizations.CannotManage as reason:
+        print(f"{tenant.organization} is not seeded: {reason}")
+        return
     for person in tenant.people:
         columns = {
             "systemuserid": person.id,

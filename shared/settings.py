@@ -5,6 +5,7 @@ On Azure they are application settings, locally ``local.settings.json``; both re
 
 import base64
 import binascii
+import hashlib
 import ipaddress
 import os
 import tempfile
@@ -14,6 +15,13 @@ from functools import cache
 from pathlib import Path
 
 from shared.engagement.hits import Network
+from shared.engagement.link_keys import LINK_KEYS, LinkKeys, parse_link_keys
+
+_SET_BY_AZURE = ("WEBSITE_INSTANCE_ID", "WEBSITE_SITE_NAME")
+"""What App Service and Functions tell every process
+(learn.microsoft.com/azure/app-service/reference-app-settings#app-environment)."""
+_SAMPLE_SECRET = "c3d9b59e642494c189a997ec577ebf0341dc32b289a2943de43a04bb8a5318d5"  # noqa: S105 - its SHA-256
+"""SHA-256 of the secret in ``local.settings.sample.json``, which everybody knows."""
 
 
 class SettingError(ValueError):
@@ -36,6 +44,8 @@ class Settings:
     """Every secret that signed links may name, by key id (0-255)."""
     token_key: int
     """The key id that new links are signed with."""
+    link_keys: LinkKeys
+    """The keys of links that organizations have brought from other deployments, from ``LINK_KEYS_<NAME>``."""
     trusted_proxies: tuple[Network, ...]
     """The peers whose ``X-Forwarded-For`` entries are believed."""
     spool_directory: Path
@@ -65,22 +75,41 @@ class Settings:
         return self.microsoft365_url or "https://login.microsoftonline.com"
 
 
-def read_settings(environment: Mapping[str, str]) -> Settings:
-    """Return the settings that `environment` holds; raise `SettingError` naming the one that is wrong."""
+@dataclass(frozen=True, slots=True)
+class Storage:
+    """Where the deployment's storage account is: a connection string, or a name for the identity; `client_id` is that
+    of the user-assigned one."""
+
+    connection_string: str
+    account: str
+    client_id: str
+
+
+def read_storage(environment: Mapping[str, str]) -> Storage:
+    """Return the settings of the deployment's storage account, all that tools need; raise `SettingError`."""
     storage = environment.get("AzureWebJobsStorage", "")
     account = environment.get("AzureWebJobsStorage__accountName", "")
     if not storage and not account:
         raise SettingError(
             "AzureWebJobsStorage is not set: give a connection string, or AzureWebJobsStorage__accountName"
         )
-    secrets = _secrets(environment.get("TOKEN_SECRETS", ""))
+    return Storage(storage, account, environment.get("AzureWebJobsStorage__clientId", ""))
+
+
+def read_settings(environment: Mapping[str, str]) -> Settings:
+    """Return the settings that `environment` holds; raise `SettingError` naming the one that is wrong."""
+    storage = read_storage(environment)
+    secrets = read_secrets(environment)
+    if any(environment.get(name) for name in _SET_BY_AZURE):
+        _demand_no_local_run(environment, secrets)
     return Settings(
-        storage=storage,
-        storage_account=account,
-        identity_client_id=environment.get("AzureWebJobsStorage__clientId", ""),
+        storage=storage.connection_string,
+        storage_account=storage.account,
+        identity_client_id=storage.client_id,
         base_url=_url(environment, "BASE_URL"),
         token_secrets=secrets,
         token_key=_token_key(environment.get("TOKEN_KEY", ""), secrets),
+        link_keys=read_link_keys(environment),
         trusted_proxies=_networks(environment.get("TRUSTED_PROXIES", "")),
         spool_directory=Path(environment.get("SPOOL_DIR") or Path(tempfile.gettempdir()) / "email-engagement-spool"),
         spool_limit=int(_number(environment, "SPOOL_MAX_BYTES", 256 * 1024 * 1024)),
@@ -94,14 +123,29 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
     )
 
 
+def _demand_no_local_run(environment: Mapping[str, str], secrets: Mapping[int, bytes]) -> None:
+    """Raise `SettingError` where a deployment would trust what is for one machine only."""
+    for key, secret in secrets.items():
+        if hashlib.sha256(secret).hexdigest() == _SAMPLE_SECRET:
+            raise SettingError(
+                f"TOKEN_SECRETS holds, with the id {key}, the secret of local.settings.sample.json, which everybody "
+                "knows: give 32 random bytes in base64, from Key Vault"
+            )
+    if environment.get("MICROSOFT365_URL"):
+        raise SettingError(
+            "MICROSOFT365_URL names the Microsoft 365 stand-in, which signs anybody in: remove it on Azure"
+        )
+
+
 @cache
 def settings() -> Settings:
     """Return this process's settings, read at the first call."""
     return read_settings(os.environ)
 
 
-def _secrets(text: str) -> dict[int, bytes]:
-    """Parse ``id:base64,id:base64``; each secret at least 32 bytes."""
+def read_secrets(environment: Mapping[str, str]) -> dict[int, bytes]:
+    """Return ``TOKEN_SECRETS``, written ``id:base64,id:base64``, each at least 32 bytes; raise `SettingError`."""
+    text = environment.get("TOKEN_SECRETS", "")
     secrets: dict[int, bytes] = {}
     for entry in filter(None, (part.strip() for part in text.split(","))):
         key, _, value = entry.partition(":")
@@ -117,6 +161,19 @@ def _secrets(text: str) -> dict[int, bytes]:
     if not secrets:
         raise SettingError("TOKEN_SECRETS is not set: links cannot be signed; give 1:<32 random bytes in base64>")
     return secrets
+
+
+def read_link_keys(environment: Mapping[str, str]) -> LinkKeys:
+    """Return the keys of every ``LINK_KEYS_<NAME>``; raise `SettingError` naming the one that is wrong."""
+    found: dict[tuple[str, int], tuple[bytes, ...]] = {}
+    for name, text in environment.items():
+        # Windows spells all names of its environment in capitals, so the organization's name is not told by case.
+        if name.upper().startswith(LINK_KEYS):
+            try:
+                found |= parse_link_keys(name[len(LINK_KEYS) :].lower(), text)
+            except ValueError as error:
+                raise SettingError(f"{name} {error}") from None
+    return found
 
 
 def _token_key(text: str, secrets: Mapping[int, bytes]) -> int:

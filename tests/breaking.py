@@ -23,6 +23,8 @@ class Breaker:
     after: bool = False
     down: bool = False
     changes: int = 0
+    status: int = 503
+    """What a broken call is answered; the Blob SDK waits 15 seconds and asks again where that is 503."""
 
     def arm(self, nth: int, *, after: bool, down: bool = False) -> None:
         self.nth, self.after, self.down, self.changes = nth, after, down, 0
@@ -35,23 +37,31 @@ class Breaker:
 
 
 @asynccontextmanager
-async def breaking_tables(account: Account) -> AsyncIterator[tuple[Breaker, str]]:
-    """Stand before an account's Table service; yield the breaker and a connection string that leads through it."""
+async def breaking_tables(account: Account, url: str = "") -> AsyncIterator[tuple[Breaker, str]]:
+    """Stand before an account's Table service, or the one at `url`; yield the breaker and a connection string that
+    leads through it."""
     found = Breaker()
-    upstream = account.table_url.rsplit("/", 1)[0]
+    upstream = (url or account.table_url).rsplit("/", 1)[0]
     async with ClientSession(auto_decompress=False) as session:
 
         async def forward(request: web.Request) -> web.Response:
             broken = found.breaks(change=request.method != "GET")
             if broken and not found.after:
-                return web.Response(status=503)
+                return web.Response(status=found.status)
             headers = {name: value for name, value in request.headers.items() if name not in ("Host", "Content-Length")}
             body = await request.read()
             url = upstream + request.raw_path
-            async with session.request(request.method, URL(url, encoded=True), headers=headers, data=body) as answer:
+            # The Blob service's signatures cover the type: none may be added.
+            async with session.request(
+                request.method,
+                URL(url, encoded=True),
+                headers=headers,
+                data=body,
+                skip_auto_headers=("Content-Type",),
+            ) as answer:
                 content = await answer.read()
                 if broken:
-                    return web.Response(status=503)
+                    return web.Response(status=found.status)
                 kept = {
                     name: value
                     for name, value in answer.headers.items()
@@ -71,9 +81,11 @@ async def breaking_tables(account: Account) -> AsyncIterator[tuple[Breaker, str]
 
 
 @asynccontextmanager
-async def a_breakable_organization(patch: pytest.MonkeyPatch) -> AsyncIterator[tuple[Breaker, Organization]]:
-    """Make an organization whose tables are reached through a breaker."""
-    async with breaking_tables(host_account()) as (found, through):
+async def a_breakable_organization(
+    patch: pytest.MonkeyPatch, url: str = ""
+) -> AsyncIterator[tuple[Breaker, Organization]]:
+    """Make an organization whose tables, or the service at `url`, are reached through a breaker."""
+    async with breaking_tables(host_account(), url) as (found, through):
         name = "fault" + uuid.uuid4().hex[:10]
         patch.setenv(f"STORAGE_{name.upper()}", through)
         account_of.cache_clear()

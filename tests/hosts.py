@@ -24,14 +24,14 @@ class Host:
         self.port = free_ports(1)
         self.url = f"http://127.0.0.1:{self.port}"
         self.log = directory / f"host-{self.port}.log"
-        self._environment = {**os.environ, **environment, "PORT": str(self.port)}
+        self.environment = {**os.environ, **environment, "PORT": str(self.port)}
         self.process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
         """Start the host and wait until it is healthy."""
         with self.log.open("ab") as log:
             command = [sys.executable, "-m", "local.functions_host"]
-            self.process = spawn(command, environment=self._environment, directory=ROOT, output=log)
+            self.process = spawn(command, environment=self.environment, directory=ROOT, output=log)
         end = time.monotonic() + 60
         while time.monotonic() < end and self.process.poll() is None:
             with contextlib.suppress(httpx.HTTPError):

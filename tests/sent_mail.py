@@ -36,10 +36,10 @@ async def put_sent_email(organization, sent=None, links=2, owner="", subject="Yo
     return email_id
 
 
-def path_of(organization, kind, email_id, item=0, target=""):
-    """Return the path that a recipient asks for."""
+def path_of(organization, kind, email_id, item=0, target="", key=1):
+    """Return the path that a recipient asks for, signed with the secret `key`."""
     secrets = settings().token_secrets
-    token = Token(1, organization.name, kind, uuid.UUID(email_id), item, 0, target)
+    token = Token(key, organization.name, kind, uuid.UUID(email_id), item, 0, target)
     return f"/{TokenKind(kind).route}/{mint(token, secrets)}"
 
 

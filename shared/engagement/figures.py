@@ -130,7 +130,10 @@ def accounts_of(records: Iterable[tuple[str, Mapping[str, Any] | None]]) -> str:
     found = {
         str(record["parentcustomerid"])
         for table, record in records
-        if table == "contact" and record and record.get("parentcustomerid_type") == "account"
+        if table == "contact"
+        and record
+        and record.get("parentcustomerid")
+        and record.get("parentcustomerid_type") == "account"
     }
     return " ".join(sorted(found))
 

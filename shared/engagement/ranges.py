@@ -3,32 +3,44 @@
 from collections.abc import Iterable
 
 type Ranges = dict[str, list[list[int]]]
+type Run = tuple[str, int, int]
+"""A writer, and the first and the last of sequence numbers that follow each other."""
 
-MAX_RANGES = 2000
-"""Runs kept over all writers; beyond it the oldest are forgotten (their hits are long folded)."""
+MAX_RANGES = 800
+"""Runs and writers that are kept, few enough to fit a table property whatever their numbers; beyond it the oldest are
+forgotten (their hits are long folded)."""
 
 
-def add(ranges: Ranges, ids: Iterable[str]) -> tuple[Ranges, int]:
-    """Return `ranges` with these hit ids, and how many of them were new.
+def run_of(hit: str) -> Run:
+    """Return the run that a single hit is, by its id.
 
-    >>> ranges, new = add({}, ["w-3", "w-1", "w-2", "w-7"])
+    >>> run_of("0123456789abcdef-000000000007")
+    ('0123456789abcdef', 7, 7)
+    """
+    writer, _, sequence = hit.partition("-")
+    return writer, int(sequence), int(sequence)
+
+
+def add(ranges: Ranges, runs: Iterable[Run]) -> tuple[Ranges, int]:
+    """Return `ranges` with these runs, and how many of their hits were new.
+
+    >>> ranges, new = add({}, [("w", 3, 3), ("w", 1, 2), ("w", 7, 7)])
     >>> ranges, new
     ({'w': [[1, 3], [7, 7]]}, 4)
-    >>> add(ranges, ["w-2", "w-4"])
+    >>> add(ranges, [("w", 2, 4)])
     ({'w': [[1, 4], [7, 7]]}, 1)
     """
-    result = {writer: [list(run) for run in runs] for writer, runs in ranges.items()}
+    result = dict(ranges)
     new = 0
-    by_writer: dict[str, set[int]] = {}
-    for hit in ids:
-        writer, _, sequence = hit.partition("-")
-        by_writer.setdefault(writer, set()).add(int(sequence))
-    for writer, sequences in by_writer.items():
-        runs = result.pop(writer, [])
-        fresh = [s for s in sequences if not any(first <= s <= last for first, last in runs)]
-        new += len(fresh)
-        result[writer] = _joined([*runs, *([s, s] for s in fresh)])[-MAX_RANGES:]
-    while len(result) > 1 and sum(map(len, result.values())) > MAX_RANGES:
+    by_writer: dict[str, list[list[int]]] = {}
+    for writer, first, last in runs:
+        by_writer.setdefault(writer, []).append([first, last])
+    for writer, added in by_writer.items():
+        before = result.pop(writer, [])
+        joined = _joined([*before, *added])
+        new += _length(joined) - _length(before)
+        result[writer] = joined[1 - MAX_RANGES :]
+    while len(result) > 1 and sum(len(kept) + 1 for kept in result.values()) > MAX_RANGES:
         del result[next(iter(result))]
     return result, new
 
@@ -41,3 +53,7 @@ def _joined(runs: list[list[int]]) -> list[list[int]]:
         else:
             joined.append([first, last])
     return joined
+
+
+def _length(runs: list[list[int]]) -> int:
+    return sum(last - first + 1 for first, last in runs)

@@ -19,11 +19,14 @@ import base64
 import binascii
 import hashlib
 import hmac
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import lru_cache
+from types import MappingProxyType
 from uuid import UUID
+
+from shared.engagement.link_keys import LinkKeys
 
 SEGMENT_LENGTH = 190
 MAX_TOKEN_LENGTH = 4096
@@ -76,8 +79,11 @@ def mint(token: Token, secrets: Mapping[int, bytes]) -> str:
     return "/".join(text[at : at + SEGMENT_LENGTH] for at in range(0, len(text), SEGMENT_LENGTH))
 
 
-def verify(path: str, secrets: Mapping[int, bytes]) -> Token | None:
-    """Return the token that `path` spells, or None for anything that we did not sign, whatever it is."""
+def verify(path: str, secrets: Mapping[int, bytes], imported: LinkKeys = MappingProxyType({})) -> Token | None:
+    """Return the token that `path` spells, or None for anything that neither we nor the deployment that an organization
+    came from did sign, whatever it is. `imported` are the keys that organizations have brought along: key ids are each
+    deployment's own, so that ours is tried first and then those that came under the same id.
+    """
     text = path.replace("/", "")
     if len(text) > MAX_TOKEN_LENGTH or not text.isascii():
         return None
@@ -92,11 +98,12 @@ def verify(path: str, secrets: Mapping[int, bytes]) -> Token | None:
         return None
     body, tag = raw[:-_TAG_LENGTH], raw[-_TAG_LENGTH:]
     name = body[_HEAD_LENGTH : _HEAD_LENGTH + body[_HEAD_LENGTH - 1]]
-    secret = secrets.get(body[1])
-    if secret is None or not name.isascii():
+    if not name.isascii():
         return None
     organization = name.decode()
-    if not hmac.compare_digest(tag, _tag(body, secret, organization)):
+    secret = secrets.get(body[1])
+    signed = secret is not None and hmac.compare_digest(tag, _tag(body, secret, organization))
+    if not signed and not _is_signed_elsewhere(body, tag, imported.get((organization, body[1]), ())):
         return None
     return Token(
         key=body[1],
@@ -115,6 +122,15 @@ def derive_key(secret: bytes, organization: str, purpose: str) -> bytes:
     return hmac.digest(secret, f"email-engagement/{purpose}/{organization}\x01".encode(), hashlib.sha256)
 
 
+def link_key(secret: bytes, organization: str) -> bytes:
+    """Return the key that signs an organization's links, all that another deployment needs to know them."""
+    return derive_key(secret, organization, "links")
+
+
+def _is_signed_elsewhere(body: bytes, tag: bytes, keys: Iterable[bytes]) -> bool:
+    return any(hmac.compare_digest(tag, hmac.digest(key, body, hashlib.sha256)[:_TAG_LENGTH]) for key in keys)
+
+
 def _tag(body: bytes, secret: bytes, organization: str) -> bytes:
     signing = _signer(secret, organization).copy()
     signing.update(body)
@@ -124,4 +140,4 @@ def _tag(body: bytes, secret: bytes, organization: str) -> bytes:
 @lru_cache(maxsize=4096)
 def _signer(secret: bytes, organization: str) -> hmac.HMAC:
     """Return an HMAC that has the organization's key in it already; a copy costs a third of a new one."""
-    return hmac.new(derive_key(secret, organization, "links"), digestmod=hashlib.sha256)
+    return hmac.new(link_key(secret, organization), digestmod=hashlib.sha256)

@@ -81,7 +81,7 @@ async def create_email(
     outgoing = columns.get("directioncode") is not False
     if outgoing and not any(party.mask == SENDER for party in parties):
         parties = (Party(SENDER, "systemuser", caller.user), *parties)
-    _check_body(body)
+    check_body(body)
     _check_schedule(columns, now)
     check_parties(caller, parties, outgoing=outgoing)
     if len(attachments) > MAX_ATTACHMENTS:
@@ -145,7 +145,7 @@ async def change_email(
     Raises `Missing`, `Denied`, `Refused` naming the column that may not change and why, and `PreconditionFailed`.
     """
     if body is not None:
-        _check_body(body)
+        check_body(body)
     _check_schedule(changes, now)
     new_body = await _write_body(organization, id, body) if body is not None else ""
 
@@ -211,11 +211,12 @@ def body_size(body: str) -> int:
     return len(json.dumps(body))
 
 
-def _check_body(body: str) -> None:
+def check_body(body: str, name: str = "description") -> None:
+    """Raise `Refused` where a body, or what becomes one, is too large; `name` is the column's."""
     size = body_size(body)
     if size > MAX_BODY:
         raise Refused(
-            f"The description takes {size:,} bytes in a request to Microsoft Graph; at most {MAX_BODY:,} fit. "
+            f"The {name} takes {size:,} bytes in a request to Microsoft Graph; at most {MAX_BODY:,} fit. "
             "Attach large images instead of embedding them."
         )
 

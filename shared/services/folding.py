@@ -24,7 +24,7 @@ from shared.engagement.timeline import Event, Timeline, alert_at, first_by_perso
 from shared.engagement.times import MAX_TIME, from_milliseconds, iso_seconds, milliseconds, parse_iso
 from shared.engagement.tokens import derive_key
 from shared.services import alerting, consenting, habits
-from shared.services.recording import recorder
+from shared.services.recording import is_busy
 from shared.settings import settings
 from shared.storage import emails, journal, queues
 from shared.storage.account import NotFound, PreconditionFailed, StorageError
@@ -73,15 +73,15 @@ async def fold_partition(organization_name: str, partition: str, now: datetime) 
 
 async def _fold_partition(organization: Organization, partition: str, now: datetime) -> timedelta | None:
     closes_at = (journal.partition_minute(partition) + 1) * 60 + GRACE_SECONDS
-    is_open, is_busy = now.timestamp() < closes_at, recorder().is_busy
-    if is_open and is_busy:
+    is_open, hammered = now.timestamp() < closes_at, is_busy()
+    if is_open and hammered:
         return IDLE_DELAY
-    limit = MAX_ROWS_WHILE_BUSY if is_busy else MAX_ROWS
+    limit = MAX_ROWS_WHILE_BUSY if hammered else MAX_ROWS
     rows = await journal.read_rows(organization, partition, limit)
     if rows:
         await _fold_hits(organization, [hit for row in rows for hit in journal.hits_of(row)], now)
         await journal.delete_rows(organization, rows)
-        return timedelta(0) if len(rows) >= limit and not is_busy else BUSY_DELAY
+        return timedelta(0) if len(rows) >= limit and not hammered else BUSY_DELAY
     return IDLE_DELAY if is_open else None
 
 
@@ -121,7 +121,8 @@ async def _fold_hits(organization: Organization, rows: Sequence[journal.Row], no
 
 
 async def _fold_email(organization: Organization, email_id: str, rows: Sequence[journal.Row], now: datetime) -> None:
-    new = [_observe(organization.name, row) for row in rows]
+    counted = [run for row in rows if (run := journal.counted_run(row)) is not None]
+    new = [_observe(organization.name, row) for row in rows if journal.counted_run(row) is None]
     for attempt in range(_ATTEMPTS):
         partition = await emails.read_partition(organization, email_id, interactions=True)
         if partition is None:
@@ -129,7 +130,7 @@ async def _fold_email(organization: Organization, email_id: str, rows: Sequence[
         try:
             if await _may_be_kept(organization, partition, now):
                 oldest = oldest_kept(organization, now)
-                await _commit(organization, partition, [one for one in new if one.at >= oldest], now)
+                await _commit(organization, partition, [one for one in new if one.at >= oldest], counted, now)
         except PreconditionFailed:
             await asyncio.sleep(random.uniform(0, 0.02 * (attempt + 1)))  # noqa: S311 - spreads the contenders
         except NotFound:
@@ -174,7 +175,11 @@ def _observe(organization: str, row: journal.Row) -> Observation:
 
 
 async def _commit(
-    organization: Organization, partition: EmailPartition, new: Sequence[Observation], now: datetime
+    organization: Organization,
+    partition: EmailPartition,
+    new: Sequence[Observation],
+    counted: Sequence[ranges.Run],
+    now: datetime,
 ) -> None:
     gone = frozen.load(partition.email.get("_frozen"))
     held = {row["_hit"]: row for row in partition.interactions if "_observation" in row}
@@ -186,8 +191,9 @@ async def _commit(
     facts = facts_of(partition)
     timeline = await tell_all(facts, [*kept, *taken])
     rows = _changed_rows(partition, held, timeline, now)
-    if beyond:
-        rows.extend(_flood_row(partition, flood, beyond, now))
+    beyond_budget = [*counted, *(ranges.run_of(observation.id) for observation in beyond)]
+    if beyond_budget:
+        rows.extend(_flood_row(partition, flood, beyond_budget, now))
     due = {kind: alert_at(facts, timeline, hits) for kind, hits in alerting.HITS.items()}
     cards = _cards(organization, partition.email, due, now, some_are_gone=gone != frozen.NOTHING)
     states = {alerting.state_column(kind): state for kind, state in cards.items()}
@@ -303,11 +309,11 @@ def _party(partition: EmailPartition) -> dict[str, Any]:
 
 
 def _flood_row(
-    partition: EmailPartition, stored: Entity | None, beyond: Sequence[Observation], now: datetime
+    partition: EmailPartition, stored: Entity | None, beyond: Sequence[ranges.Run], now: datetime
 ) -> list[Operation]:
     """Return the one row that counts a flood, or nothing where all of these hits are counted already."""
     state: dict[str, Any] = orjson.loads(stored["_flood"]) if stored else {"count": 0, "ranges": {}}
-    counted, added = ranges.add(state["ranges"], (observation.id for observation in beyond))
+    counted, added = ranges.add(state["ranges"], beyond)
     if not added:
         return []
     total = state["count"] + added

@@ -110,7 +110,7 @@ def _token_of(url: str) -> Token | None:
     if not path.startswith(base):
         return None
     route, _, signed = path.removeprefix(base).partition("/")
-    token = verify(signed, configured.token_secrets)
+    token = verify(signed, configured.token_secrets, configured.link_keys)
     return token if token is not None and token.kind.route == route else None
 
 

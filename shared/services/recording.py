@@ -5,13 +5,15 @@ import atexit
 import logging
 import time
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import timedelta
 
+from shared.engagement.floods import Floods, Source
 from shared.engagement.hits import Hit, Kind, client_address, kept_headers
 from shared.engagement.tokens import Token, TokenKind
 from shared.settings import settings
 from shared.storage import journal, queues
-from shared.storage.account import StorageError, Unavailable, close_session
+from shared.storage.account import StorageError, Unavailable, account_of, close_session, host_account
 from shared.storage.journal import Row, Writer
 from shared.storage.spool import Spool
 
@@ -31,6 +33,15 @@ _DRAIN_PAUSES = (0.25, 0.5, 1.0, 2.0, 5.0)
 _log = logging.getLogger(__name__)
 
 
+@dataclass(frozen=True, slots=True)
+class _Counted:
+    """A row that counts hits of a flood and is on its way; others ride in it until the writer takes its next batch."""
+
+    row: Row
+    batches: int
+    task: asyncio.Task[None]
+
+
 class Recorder:
     """What one process records with: a writer for each organization, and the spool behind them.
 
@@ -41,6 +52,8 @@ class Recorder:
     def __init__(self, spool: Spool, budget: float) -> None:
         self.spool, self.budget = spool, budget
         self.suspended = False
+        self.floods = Floods()
+        self._counted: dict[Source, _Counted] = {}
         self._this_second = self._last_second = (0, 0)
         self._writers: dict[str, Writer] = {}
         self._drain: asyncio.Task[None] | None = None
@@ -49,20 +62,47 @@ class Recorder:
     async def record(self, organization: str, row: Row) -> None:
         """Return when the row is committed or spooled; at the latest when the budget is over."""
         self._count()
+        await self._commit(organization, row)
+
+    async def record_counted(self, organization: str, source: Source, row: Row) -> None:
+        """Record a hit that is only counted, in the row of the one before where no batch has taken that yet.
+
+        `row` is of `journal.make_count`. Returns when it is committed or spooled, like `record`.
+        """
+        self._count()
+        writer = self._writer(organization)
+        before = self._counted.get(source)
+        is_open = before is not None and before.batches == writer.batches and not before.task.done()
+        if before is None or not is_open or not journal.count_in(before.row, row):
+            task = asyncio.create_task(self._commit(organization, row))
+            task.add_done_callback(lambda _: self._forget(source, task))
+            before = self._counted[source] = _Counted(row, writer.batches, task)
+        # Several wait for it: none may end it for the others.
+        await asyncio.shield(before.task)
+
+    def _forget(self, source: Source, task: asyncio.Task[None]) -> None:
+        latest = self._counted.get(source)
+        if latest is not None and latest.task is task:
+            del self._counted[source]
+
+    async def _commit(self, organization: str, row: Row) -> None:
         if self.suspended:
             self._spool(organization, row)
             return
-        writer = self._writers.get(organization)
-        if writer is None:
-            writer = self._writers[organization] = Writer(organization, self._wake_fold)
-            # The first hit after a start also looks for what an earlier process left in the spool.
-            self.start_draining()
-        future = writer.append(row)
+        future = self._writer(organization).append(row)
         late = asyncio.get_running_loop().call_later(self.budget, _give_up, future)
         committed = await future
         late.cancel()
         if not committed:
             self._spool(organization, row)
+
+    def _writer(self, organization: str) -> Writer:
+        writer = self._writers.get(organization)
+        if writer is None:
+            writer = self._writers[organization] = Writer(organization, self._wake_fold)
+            # The first hit after a start also looks for what an earlier process left in the spool.
+            self.start_draining()
+        return writer
 
     @property
     def is_busy(self) -> bool:
@@ -138,35 +178,63 @@ def _give_up(future: asyncio.Future[bool]) -> None:
         future.set_result(False)
 
 
-_recorder: Recorder | None = None
+_recorders: dict[str, Recorder] = {}
+"""By the storage account that they write to, "" for the deployment's."""
 
 
-def recorder() -> Recorder:
-    """Return this process's recorder."""
-    global _recorder
-    if _recorder is None:
+def recorder(account: str = "") -> Recorder:
+    """Return this process's recorder of a storage account, by default the deployment's. Each account has a spool of its
+    own, so that one that is down, or gone, holds up no hit on any other."""
+    found = _recorders.get(account)
+    if found is None:
         configured = settings()
-        spool = Spool(configured.spool_directory, journal.WRITER, configured.spool_limit)
-        _recorder = Recorder(spool, configured.answer_budget)
-        atexit.register(_drain_at_exit, _recorder)
-    return _recorder
+        spool = Spool(configured.spool_directory / account, journal.WRITER, configured.spool_limit)
+        found = _recorders[account] = Recorder(spool, configured.answer_budget)
+        atexit.register(_drain_at_exit, found)
+    return found
+
+
+def recorder_of(organization: str) -> Recorder:
+    """Return the recorder of the storage account that an organization is in."""
+    account = account_of(organization).name
+    return recorder("" if account == host_account().name else account)
+
+
+def start_draining() -> None:
+    """Write every account's spool to its journals in the background, what processes that are gone have left too."""
+    directory = settings().spool_directory
+    left = [path.name for path in directory.iterdir() if path.is_dir()] if directory.is_dir() else []
+    for account in ("", *left):
+        recorder(account).start_draining()
+
+
+def is_busy() -> bool:
+    """Whether this process is being hammered with hits."""
+    return any(found.is_busy for found in _recorders.values())
 
 
 async def record(token: Token, method: str, headers: Mapping[str, str], query: str) -> None:
     """Record a fetch of what `token` opens, now. `headers` are the request's; `query` is its query string."""
-    configured = settings()
+    organization, email = token.organization, str(token.email)
+    own = recorder_of(organization)
+    at = time.time_ns() // 1_000_000
+    address = client_address(headers.get("x-forwarded-for", ""), settings().trusted_proxies)
+    source = (organization, email, address)
+    number = own.floods.add(source)
+    if number is not None:
+        await own.record_counted(organization, source, journal.make_count(number, email, at))
+        return
     hit = Hit(
         id=journal.next_hit_id(),
         kind=_KINDS[token.kind],
         item=token.item,
-        at=time.time_ns() // 1_000_000,
+        at=at,
         method=method,
-        address=client_address(headers.get("x-forwarded-for", ""), configured.trusted_proxies),
+        address=address,
         headers=kept_headers(headers),
         query=query[:MAX_QUERY_LENGTH],
     )
-    row = journal.make_row(hit, str(token.email), token.key)
-    await recorder().record(token.organization, row)
+    await own.record(organization, journal.make_row(hit, email, token.key))
 
 
 def _drain_at_exit(own: Recorder) -> None:

@@ -22,7 +22,7 @@ from urllib.parse import urlsplit
 import aiohttp
 from yarl import URL
 
-from shared.settings import SettingError, settings
+from shared.settings import SettingError, read_storage
 
 API_VERSION = "2021-12-02"
 """The newest version that tables, queues and Azurite all take."""
@@ -102,10 +102,10 @@ def parse_connection_string(text: str) -> Account:
 @cache
 def host_account() -> Account:
     """Return the deployment's own storage account."""
-    configured = settings()
-    if configured.storage:
-        return parse_connection_string(configured.storage)
-    return _account_with_identity(configured.storage_account)
+    configured = read_storage(os.environ)
+    if configured.connection_string:
+        return parse_connection_string(configured.connection_string)
+    return _account_with_identity(configured.account)
 
 
 @cache
@@ -115,10 +115,15 @@ def account_of(organization: str) -> Account:
     An organization with an account of its own has it named in the app setting ``STORAGE_<NAME>`` (a connection string,
     or an account name for the identity): the recipients' path knows it without a look-up.
     """
-    own = os.environ.get(f"STORAGE_{organization.upper()}", "")
+    own = os.environ.get(account_setting(organization), "")
     if not own:
         return host_account()
     return parse_connection_string(own) if "=" in own else _account_with_identity(own)
+
+
+def account_setting(organization: str) -> str:
+    """Return the name of the app setting that names an organization's own account."""
+    return f"STORAGE_{organization.upper()}"
 
 
 def _account_with_identity(name: str) -> Account:
@@ -205,7 +210,7 @@ async def _identity_token() -> str:
     if _credential is None:
         from azure.identity.aio import DefaultAzureCredential, ManagedIdentityCredential
 
-        client_id = settings().identity_client_id
+        client_id = read_storage(os.environ).client_id
         _credential = ManagedIdentityCredential(client_id=client_id) if client_id else DefaultAzureCredential()
     token = await _credential.get_token("https://storage.azure.com/.default")
     return str(token.token)

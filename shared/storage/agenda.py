@@ -50,6 +50,17 @@ async def due(now: datetime, shards: Sequence[str] = SHARDS) -> AsyncIterator[li
             yield [entry for row in page if (entry := _entry(row["PartitionKey"], row["RowKey"])) is not None]
 
 
+async def remove_organization(organization: str) -> int:
+    """Delete every entry of an organization, due or not, and return how many there were."""
+    count = 0
+    async for page in Tables(host_account()).query(AGENDA):
+        found = (_entry(row["PartitionKey"], row["RowKey"]) for row in page)
+        own = [entry for entry in found if entry is not None and entry.organization == organization]
+        await remove(own)
+        count += len(own)
+    return count
+
+
 async def remove(entries: Iterable[Entry]) -> None:
     """Delete entries that have been handed over; they may be gone already."""
     partitions: dict[str, list[Operation]] = {}

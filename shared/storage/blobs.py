@@ -2,8 +2,11 @@
 
 import asyncio
 import importlib
+import os
+from collections.abc import AsyncIterator
 from typing import Any
 
+from shared.settings import read_storage
 from shared.storage import undo
 from shared.storage.account import NotFound, Unavailable
 from shared.storage.organizations import Organization
@@ -49,6 +52,14 @@ async def get_range(organization: Organization, name: str, offset: int, length: 
         return bytes(await stream.readall())
 
     return bytes(await _guarded(read()))
+
+
+async def names(organization: Organization) -> AsyncIterator[str]:
+    """Yield the name of every blob, in order."""
+    client = await _container(organization)
+    found = client.list_blob_names()
+    while (name := await _guarded(anext(found, None))) is not None:
+        yield str(name)
 
 
 async def delete(organization: Organization, name: str) -> None:
@@ -135,5 +146,7 @@ async def _container(organization: Organization) -> Any:
         else:
             from azure.identity.aio import DefaultAzureCredential
 
-            _clients[key] = sdk.BlobServiceClient(account.blob_url, credential=DefaultAzureCredential(), **options)
+            identity = read_storage(os.environ).client_id or None
+            credential = DefaultAzureCredential(managed_identity_client_id=identity)
+            _clients[key] = sdk.BlobServiceClient(account.blob_url, credential=credential, **options)
     return _clients[key].get_container_client(organization.container)

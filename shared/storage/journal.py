@@ -4,6 +4,9 @@ A hit's identity is its writer and the writer's sequence, fixed before the first
 the writer. All hits of one group commit are one entity: a flush is one insert however many hits ride in it, which is a
 third of the work of as many entities in a transaction (docs/decisions.md). Every write has a row key of its own, so
 that nothing is ever replaced; a hit that is written twice is found twice, and the fold takes it once.
+
+Of a flood only a count is journalled: one row stands for as many hits as their sequence numbers say, which follow each
+other (`shared.engagement.floods`).
 """
 
 import asyncio
@@ -16,6 +19,7 @@ from typing import Any
 import orjson
 
 from shared.engagement.hits import Hit, Kind
+from shared.engagement.ranges import Run
 from shared.storage.account import NotFound, StorageError, account_of
 from shared.storage.organizations import Organization, journal_table
 from shared.storage.tables import Entity, EntityWriter, Operation, Tables, literal
@@ -50,6 +54,32 @@ def read_hit(row: Row) -> tuple[Hit, int]:
     return Hit(identity, Kind(kind), item, at, method, address, headers, query), key
 
 
+def make_count(sequence: int, email: str, at: int) -> Row:
+    """Return what is journalled of a hit on `email` that is only counted; `at` is milliseconds since the epoch."""
+    return {
+        "partition": f"{at // 60_000:010d}-{WRITER}",
+        "sequence": f"{sequence:012d}",
+        "email": email,
+        "hit": [1],
+    }
+
+
+def count_in(row: Row, next_row: Row) -> bool:
+    """Let a row of `make_count` stand for the hits of another too; return False where they do not follow its own."""
+    follows: bool = int(row["sequence"]) + row["hit"][0] == int(next_row["sequence"])
+    if follows:
+        row["hit"][0] += next_row["hit"][0]
+    return follows
+
+
+def counted_run(row: Row) -> Run | None:
+    """Return the hits that a row only counts; None where it is a hit."""
+    if len(row["hit"]) > 1:
+        return None
+    first = int(row["sequence"])
+    return row["partition"][11:], first, first + row["hit"][0] - 1
+
+
 def next_hit_id() -> str:
     """Return the identity of this process's next hit."""
     return f"{WRITER}-{next(_sequence):012d}"
@@ -69,6 +99,8 @@ class Writer:
 
     def __init__(self, organization: str, committed: Callable[[str, str], None]) -> None:
         self.organization = organization
+        self.batches = 0
+        """How many batches were taken so far; a row may be changed until the next one is."""
         self._committed = committed
         self._pending: deque[tuple[Row, asyncio.Future[bool]]] = deque()
         self._flushing: asyncio.Task[None] | None = None
@@ -97,6 +129,7 @@ class Writer:
             self._flushing = None
 
     def _take_batch(self) -> list[tuple[Row, asyncio.Future[bool]]]:
+        self.batches += 1
         batch: list[tuple[Row, asyncio.Future[bool]]] = []
         while self._pending and len(batch) < MAX_BATCH:
             row, future = self._pending[0]

@@ -8,6 +8,7 @@ partition                                 the emails, by
 ``all {column}``                          all of the organization: ``createdon``, ``senton``
 ``owner {id} {column}``                   of one owner: the same
 ``regarding {id} {column}``               about one record: the same
+``template {id} {column}``                made of one template: ``createdon``
 ``followed {column}``                     that are followed: the same, and what recipients did
 ========================================  =====================================================================
 
@@ -61,7 +62,7 @@ class Change:
 
 
 def partition(kind: str, column: str, of: str = "") -> str:
-    """Return the partition of a list: ``all``, ``owner`` or ``regarding`` (`of` a record), ``followed``."""
+    """Return the partition of a list: ``all``, ``followed``, or of a record ``owner``, ``regarding``, ``template``."""
     return f"{kind} {of} {column}" if of else f"{kind} {column}"
 
 
@@ -139,6 +140,7 @@ def _wanted(email: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     kinds += [("owner", str(email["ownerid"]))] if email.get("ownerid") else []
     kinds += [("regarding", str(email["regardingobjectid"]))] if email.get("regardingobjectid") else []
     places = [(kind, of, column) for kind, of in kinds for column in DATES]
+    places += [("template", str(email["templateid"]), "createdon")] if email.get("templateid") else []
     places += [("followed", "", column) for column in (*DATES, *ENGAGEMENT)] if email.get("isemailfollowed") else []
     for kind, of, column in places:
         yield partition(kind, column, of), _sort(column, email.get(column))

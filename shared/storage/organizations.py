@@ -1,21 +1,29 @@
-"""The registry of organizations, in the deployment's own account: one row each, kept in memory for half a minute."""
+"""The registry of organizations, in the deployment's own account: one row each, kept in memory for half a minute.
 
+A row's `state` says what is not in use: "removing" and "restoring" while that is under way, "removed" for good. The row
+of an organization that is gone stays, because its name is in the links of its mail and is never given again.
+"""
+
+import logging
 import re
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import orjson
 
 from shared.engagement.cards import OFF_BY_DEFAULT
 from shared.storage import undo
-from shared.storage.account import Account, account_of, host_account
+from shared.storage.account import Account, Conflict, Unavailable, account_of, account_setting, host_account
 from shared.storage.tables import Entity, Operation, Tables, literal
+
+type State = Literal["", "removing", "removed", "restoring"]
 
 TABLE = "Organizations"
 RESERVED_NAMES = frozenset({"health", "admin", "runtime", "local"})
 
+_log = logging.getLogger(__name__)
 _NAME = re.compile(r"[a-z][a-z0-9]{2,30}")
 _KEPT_SECONDS = 30.0
 
@@ -66,6 +74,8 @@ class Organization:
     id: str
     tenant: str
     settings: Mapping[str, Any] = field(default_factory=lambda: DEFAULT_SETTINGS, repr=False)
+    storage_account: str = ""
+    """The name of its own storage account, empty where it is in the deployment's."""
 
     @property
     def account(self) -> Account:
@@ -117,15 +127,18 @@ _kept: dict[str, tuple[float, Organization | None]] = {}
 
 
 async def find_organization(name: str) -> Organization | None:
-    """Return the organization of this name, or None; the answer may be half a minute old."""
+    """Return the organization of this name, or None; the answer may be half a minute old.
+
+    Raises `Unavailable` where its own storage account is not the one that the app settings name.
+    """
     now = time.monotonic()
     kept = _kept.get(name)
     if kept is not None and kept[0] > now:
         return kept[1]
-    if not is_valid_name(name):
-        return None
-    row = await Tables(host_account()).get(TABLE, "organization", name)
-    found = _organization(row) if row is not None and not row.get("removed") else None
+    entry = await read_entry(name)
+    found = entry.organization if entry is not None and not entry.state else None
+    if found is not None:
+        _demand_account(found)
     if len(_kept) > 10_000:
         _kept.clear()
     _kept[name] = (now + _KEPT_SECONDS, found)
@@ -133,26 +146,69 @@ async def find_organization(name: str) -> Organization | None:
 
 
 async def list_organizations() -> list[Organization]:
-    """Return every organization that has not been removed, by name."""
+    """Return every organization that is in use, by name; those whose storage account is not set up are left out."""
+    found: list[Organization] = []
+    for entry in await list_entries():
+        try:
+            if not entry.state:
+                _demand_account(entry.organization)
+                found.append(entry.organization)
+        except Unavailable as error:
+            _log.error("%s", error)
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A row of the registry with its etag; `state` is "" for an organization in use."""
+
+    organization: Organization
+    state: State
+    etag: str
+
+
+async def read_entry(name: str) -> Entry | None:
+    """Return what the registry says of a name, now; None where it was never given."""
+    if not is_valid_name(name):
+        return None
+    row = await Tables(host_account()).get(TABLE, "organization", name)
+    return None if row is None else _entry(row)
+
+
+async def list_entries() -> list[Entry]:
+    """Return the whole registry, by name."""
     rows = await Tables(host_account()).query_all(TABLE, f"PartitionKey eq {literal('organization')}")
-    return [_organization(row) for row in rows if not row.get("removed")]
+    return [_entry(row) for row in rows]
 
 
 async def save_organization(organization: Organization) -> None:
-    """Write an organization's row; other processes see it within half a minute."""
-    row = {
-        "PartitionKey": "organization",
-        "RowKey": organization.name,
-        "id": organization.id,
-        "tenant": organization.tenant,
-        "settings": orjson.dumps(dict(organization.settings)).decode(),
-    }
+    """Write an organization's row; other processes see it within half a minute. One that is being removed stays so."""
     noted = undo.log()
     if noted is not None:
         # Noted before the row, it is taken back after it.
         noted.note(("kept", organization.name), lambda: _forget(organization.name))
-    await Tables(host_account()).apply(TABLE, Operation("put", row))
+    await Tables(host_account()).apply(TABLE, Operation("merge", _row(organization)))
     await _forget(organization.name)
+
+
+async def claim_name(organization: Organization, state: State = "") -> bool:
+    """Write the row of a name that was never given; return whether it was free."""
+    try:
+        await Tables(host_account()).apply(TABLE, Operation("insert", {**_row(organization), "state": state}))
+    except Conflict:
+        return False
+    await _forget(organization.name)
+    return True
+
+
+async def save_state(entry: Entry, state: State, organization: Organization | None = None) -> None:
+    """Write an entry in another state, and with other columns where `organization` is given.
+
+    Raises `PreconditionFailed` where somebody has changed it since it was read.
+    """
+    row = {**_row(organization or entry.organization), "state": state}
+    await Tables(host_account()).apply(TABLE, Operation("put", row, entry.etag))
+    await _forget(entry.organization.name)
 
 
 async def _forget(name: str) -> None:
@@ -164,5 +220,30 @@ def forget_organizations() -> None:
     _kept.clear()
 
 
-def _organization(row: Entity) -> Organization:
-    return Organization(row["RowKey"], row["id"], row["tenant"], {**DEFAULT_SETTINGS, **orjson.loads(row["settings"])})
+def _demand_account(organization: Organization) -> None:
+    """Refuse to look for an organization's data in an account where they are not."""
+    wanted = organization.storage_account or host_account().name
+    if organization.account.name != wanted:
+        raise Unavailable(
+            503,
+            "StorageAccountNotConfigured",
+            f"the data of {organization.name} are in the storage account {wanted}, and the app settings lead to "
+            f"{organization.account.name}: correct {account_setting(organization.name)}",
+        )
+
+
+def _row(organization: Organization) -> Entity:
+    return {
+        "PartitionKey": "organization",
+        "RowKey": organization.name,
+        "id": organization.id,
+        "tenant": organization.tenant,
+        "storage_account": organization.storage_account,
+        "settings": orjson.dumps(dict(organization.settings)).decode(),
+    }
+
+
+def _entry(row: Entity) -> Entry:
+    settings = {**DEFAULT_SETTINGS, **orjson.loads(row["settings"])}
+    organization = Organization(row["RowKey"], row["id"], row["tenant"], settings, row.get("storage_account", ""))
+    return Entry(organization, row.get("state", ""), row["etag"])

@@ -1,24 +1,25 @@
 """Actions and functions: what the Web API does beyond rows. Names and parameters are Dataverse's."""
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
-
-import orjson
 
 from shared.engagement.options import SENDER, SENT
 from shared.services import attaching, composing
 from shared.services.errors import Missing
 from shared.services.parties import demand_sender
-from shared.services.rights import Denied, demand_administrator, demand_write
+from shared.services.rights import demand_write
 from shared.services.tracking import next_token
 from shared.storage import emails
-from shared.webapi import bulk
+from shared.webapi import bulk, engagement, people
 from shared.webapi.bulk_delete import bulk_delete
 from shared.webapi.context import Context
+from shared.webapi.entities import named_record
 from shared.webapi.errors import Failure, bad_payload
 from shared.webapi.operations import demand_parameters
+from shared.webapi.recommending import recommend_templates
 from shared.webapi.schema import Table
 from shared.webapi.tables import TABLES
+from shared.webapi.template_actions import instantiate_template, send_email_from_template
 from shared.webapi.values import format_time, parse_guid, to_stored
 
 type Answer = dict[str, Any] | None
@@ -26,7 +27,6 @@ type Answer = dict[str, Any] | None
 
 _RECIPIENTS = ("contact", "account", "lead", "systemuser")
 """Tables whose rows BestTimeToEmail takes."""
-PEOPLE = ("contact", "account", "lead")
 
 
 async def who_am_i(context: Context) -> Answer:
@@ -100,7 +100,10 @@ async def best_time_to_email(context: Context, sent: Mapping[str, Any]) -> Answe
         )
     from shared.services.best_time import best_time
 
-    people = [recipient(item, f"EntityReferenceCollection[{number}]") for number, item in enumerate(given)]
+    people = [
+        await named_record(context, item, f"EntityReferenceCollection[{number}]", _RECIPIENTS, "a recipient")
+        for number, item in enumerate(given)
+    ]
     advice = await best_time(context.organization, people, context.now)
     return {
         "@odata.context": f"{context.base}/$metadata#Microsoft.Dynamics.CRM.BestTimeToEmailResponse",
@@ -109,63 +112,9 @@ async def best_time_to_email(context: Context, sent: Mapping[str, Any]) -> Answe
     }
 
 
-async def erase_person(context: Context, sent: Mapping[str, Any]) -> Answer:
-    """ee_ErasePerson: begin to erase a person, or say how far that is; the record goes only with ``DeleteRecord``."""
-    from shared.services import erasing
-
-    demand_parameters(sent, "ee_ErasePerson")
-    demand_administrator(context.caller, "what is held about a person")
-    delete_record = sent.get("DeleteRecord")
-    if not isinstance(delete_record, bool | None):
-        raise bad_payload("The parameter 'DeleteRecord' of 'ee_ErasePerson' must be true or false.")
-    table, key = recipient(sent.get("Target"), "Target", PEOPLE)
-    progress = await erasing.start(context.organization, table, key, context.now, delete_record=bool(delete_record))
-    return {
-        "@odata.context": f"{context.base}/$metadata#Microsoft.Dynamics.CRM.ee_ErasePersonResponse",
-        "Status": progress.status,
-        "PercentComplete": progress.percent,
-        "EmailCount": progress.emails,
-    }
-
-
-async def export_person(context: Context, sent: Mapping[str, Any]) -> Answer:
-    """ee_ExportPerson: everything that is held about a person, JSON in a text."""
-    from shared.services.person_export import export
-
-    demand_parameters(sent, "ee_ExportPerson")
-    if not context.caller.administers:
-        raise Denied("Only an Administrator may export what is held about a person.")
-    table, key = recipient(sent.get("Target"), "Target", PEOPLE)
-    document = await export(context.organization, table, key, context.now)
-    return {
-        "@odata.context": f"{context.base}/$metadata#Microsoft.Dynamics.CRM.ee_ExportPersonResponse",
-        "Document": orjson.dumps(document).decode(),
-    }
-
-
-def recipient(item: object, where: str, tables: Sequence[str] = _RECIPIENTS) -> tuple[str, str]:
-    """Return the table, of `tables`, and id of a recipient; raise `Failure` 400 naming what is wrong `where`."""
-    if not isinstance(item, dict):
-        raise bad_payload(f"'{where}' must be an object with '@odata.type' and the id of a record.")
-    kind = item.get("@odata.type")
-    name = kind.removeprefix("#").removeprefix("Microsoft.Dynamics.CRM.") if isinstance(kind, str) else ""
-    if name not in tables:
-        raise bad_payload(
-            f"'{where}' needs an '@odata.type' of a recipient: "
-            + ", ".join(f"Microsoft.Dynamics.CRM.{table}" for table in tables)
-            + "."
-        )
-    key = TABLES[name].id
-    value = item.get(key)
-    found = parse_guid(value) if isinstance(value, str) else None
-    if found is None:
-        raise bad_payload(f"'{where}' needs '{key}', the id of the {name}.")
-    return name, found
-
-
 def unqualified(name: str) -> Failure:
-    """Return the failure of a bound action that is called without its namespace."""
-    return bad_payload(f"Request message has unresolved parameters: call the action Microsoft.Dynamics.CRM.{name}.")
+    """Return the failure of a bound operation that is called without its namespace."""
+    return bad_payload(f"Request message has unresolved parameters: call Microsoft.Dynamics.CRM.{name}.")
 
 
 async def follow_email_attachment(context: Context, sent: Mapping[str, Any]) -> Answer:
@@ -197,10 +146,15 @@ UNBOUND: Mapping[str, Callable[[Context, Mapping[str, Any]], Awaitable[Answer]]]
     "BestTimeToEmail": best_time_to_email,
     "BulkDelete": bulk_delete,
     "FollowEmailAttachment": follow_email_attachment,
+    "GetEmailEngagementAggregateCounts": engagement.get_aggregate_counts,
     "GetTrackingTokenEmail": get_tracking_token_email,
-    "ee_ErasePerson": erase_person,
-    "ee_ExportPerson": export_person,
+    "InstantiateTemplate": instantiate_template,
+    "SendEmailFromTemplate": send_email_from_template,
     "UnfollowEmailAttachment": unfollow_email_attachment,
+    "ee_ErasePerson": people.erase_person,
+    "ee_ExportPerson": people.export_person,
+    "ee_GetEmailEngagementSeries": engagement.get_series,
+    "ee_RecommendTemplates": recommend_templates,
 }
 """Actions of the service."""
 
@@ -208,6 +162,11 @@ BOUND: Mapping[tuple[str, str], Callable[[Context, str, Mapping[str, Any]], Awai
     ("email", "SendEmail"): send_email,
 }
 """Actions of a row, by table and name; called with their full name, ``Microsoft.Dynamics.CRM.SendEmail``."""
+
+BOUND_FUNCTIONS: Mapping[tuple[str, str], Callable[[Context, str, Mapping[str, Any]], Awaitable[Answer]]] = {
+    ("email", "ee_GetEmailHistory"): engagement.get_email_history,
+}
+"""Functions of a row, by table and name, with the values of their parameters; called like its actions, with GET."""
 
 ON_SETS: Mapping[str, Callable[[Context, Table, Mapping[str, Any]], Awaitable[Answer]]] = {
     "CreateMultiple": bulk.create_multiple,

@@ -21,6 +21,9 @@ from shared.webapi.http import Address, Request, Response
 from shared.webapi.multipart import ChangeSet, Part, Result
 from shared.webapi.payloads import parse_json
 
+MAX_ANSWERS = 64 * 1024 * 1024
+"""Bytes of answers from which on the parts of a batch are refused: a thousand pages must not be in memory at once."""
+
 type Respond = Callable[[Request, Address], Awaitable[Response]]
 """Answers one request; failures are answers too."""
 
@@ -44,15 +47,28 @@ async def execute(
     failure is the last answer."""
     results: list[Result | tuple[Result, ...]] = []
     known: dict[str, str] = {}
+    size = 0
     for item in items:
-        if isinstance(item, Part):
-            result: Result | tuple[Result, ...] = await _answer(item, address, known, respond)
+        if size > MAX_ANSWERS:
+            result: Result | tuple[Result, ...] = _beyond(item)
+        elif isinstance(item, Part):
+            result = await _answer(item, address, known, respond)
         else:
             result = await _change_set(item, address, known, respond)
         results.append(result)
+        size += sum(len(one.response.body) for one in (result if isinstance(result, tuple) else (result,)))
         if isinstance(result, Result) and result.response.status >= 400 and not continue_on_error:
             break
     return results
+
+
+def _beyond(item: Part | ChangeSet) -> Result:
+    failure = Failure(
+        413,
+        "0x80060888",
+        f"The answers to this batch have {MAX_ANSWERS:,} bytes already: send what is left in a batch of its own.",
+    )
+    return Result(error_response(failure), item.content_id if isinstance(item, Part) else "")
 
 
 async def _change_set(

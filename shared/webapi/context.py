@@ -1,11 +1,14 @@
 """What every part of a request needs to know: whose organization, who asks, when, and how the answer is wanted."""
 
+import asyncio
 import fnmatch
 import re
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from shared.engagement.clocks import Clock
 from shared.services.caller import Caller
+from shared.services.reading_clock import reading_clock
 from shared.storage.organizations import Organization
 from shared.webapi.errors import bad_query, too_many_rows
 from shared.webapi.http import Request
@@ -51,6 +54,19 @@ class Reads:
             raise too_many_rows(MAX_ROWS)
 
 
+class Clocks:
+    """The caller's clock, read when the request first needs it."""
+
+    def __init__(self) -> None:
+        self._reading: asyncio.Task[Clock] | None = None
+
+    async def get(self, organization: Organization, user: str) -> Clock:
+        """Return the clock; who asks while it is read waits for the same call."""
+        if self._reading is None:
+            self._reading = asyncio.create_task(reading_clock(organization, user))
+        return await self._reading
+
+
 @dataclass(frozen=True, slots=True)
 class Context:
     """One request. `base` is the root of the Web API as the caller spells it."""
@@ -63,6 +79,11 @@ class Context:
     match: str
     none_match: str
     reads: Reads = field(default_factory=Reads)
+    clocks: Clocks = field(default_factory=Clocks)
+
+    async def clock(self) -> Clock:
+        """Return the clock that the caller is told times by."""
+        return await self.clocks.get(self.organization, self.caller.user)
 
 
 def parse_preferences(header: str) -> Preferences:

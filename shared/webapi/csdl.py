@@ -6,7 +6,7 @@ Namespace and alias are Dataverse's (Microsoft's "Web API types and operations")
 from collections.abc import Iterator, Mapping
 from functools import cache
 
-from shared.webapi.operations import OPEN_TYPES, OPERATIONS, ROWS, SET, Operation
+from shared.webapi.operations import COMPLEX_TYPES, OPEN_TYPES, OPERATIONS, ROWS, SET, Operation
 from shared.webapi.schema import TEXTS, Column, Key, Table, Type
 from shared.webapi.tables import TABLES, collection_of, navigation_of
 
@@ -43,10 +43,8 @@ def csdl() -> bytes:
     """Return the model as an XML document."""
     types = "".join(part for table in TABLES.values() for part in _entity_type(table))
     sets = "".join(part for table in TABLES.values() for part in _entity_set(table))
-    types += "".join(
-        f'<ComplexType Name="{name}" OpenType="true">{_typed("Property", properties)}</ComplexType>'
-        for name, properties in OPEN_TYPES.items()
-    )
+    types += "".join(_complex_type(*named, ' OpenType="true"') for named in OPEN_TYPES.items())
+    types += "".join(_complex_type(*named) for named in COMPLEX_TYPES.items())
     operations = "".join(part for operation in OPERATIONS.values() for part in _operation(operation))
     imports = "".join(_import(operation) for operation in OPERATIONS.values() if not operation.bound)
     container = f'<EntityContainer Name="System">{sets}{imports}</EntityContainer>'
@@ -112,9 +110,11 @@ def _entity_set(table: Table) -> Iterator[str]:
 def _operation(operation: Operation) -> Iterator[str]:
     """Yield an operation's response type and the operation, once for every set where it is called on sets."""
     returned = ""
-    if operation.returns:
+    if operation.returned:
+        returned = f'<ReturnType Type="{operation.returned}" Nullable="false"/>'
+    elif operation.returns:
         response = f"{operation.name}Response"
-        yield f'<ComplexType Name="{response}">{_typed("Property", operation.returns)}</ComplexType>'
+        yield _complex_type(response, operation.returns)
         returned = f'<ReturnType Type="{_ALIAS}.{response}" Nullable="false"/>'
     if operation.bound == SET:
         written = [table.logical for table in TABLES.values() if table.creatable]
@@ -123,10 +123,24 @@ def _operation(operation: Operation) -> Iterator[str]:
         bindings = [{"entity": f"{_ALIAS}.{operation.bound}"}] if operation.bound else [{}]
     for binding in bindings:
         rows = next(iter(binding.values()), "")
-        given = {name: rows if kind == ROWS else kind for name, kind in operation.parameters.items()}
         bound = ' IsBound="true"' if binding else ""
-        parameters = _typed("Parameter", {**binding, **given})
-        yield f'<{operation.kind} Name="{operation.name}"{bound}>{parameters}{returned}</{operation.kind}>'
+        for overload in _overloads(operation):
+            given = {name: rows if kind == ROWS else kind for name, kind in overload.items()}
+            parameters = _typed("Parameter", {**binding, **given})
+            yield f'<{operation.kind} Name="{operation.name}"{bound}>{parameters}{returned}</{operation.kind}>'
+
+
+def _overloads(operation: Operation) -> list[Mapping[str, str]]:
+    """Return the sets of parameters that an operation is called with. In OData 4.0 a function's may be null but not be
+    left out, so one with optional parameters is there without them too."""
+    needed = {name: kind for name, kind in operation.parameters.items() if not kind.endswith("?")}
+    if operation.kind == "Function" and needed != operation.parameters:
+        return [needed, operation.parameters]
+    return [operation.parameters]
+
+
+def _complex_type(name: str, properties: Mapping[str, str], facets: str = "") -> str:
+    return f'<ComplexType Name="{name}"{facets}>{_typed("Property", properties)}</ComplexType>'
 
 
 def _typed(element: str, types: Mapping[str, str]) -> str:

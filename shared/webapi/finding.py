@@ -10,7 +10,9 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from shared.engagement.clocks import Clock
 from shared.engagement.statustext import status_text
+from shared.services.rights import Denied
 from shared.storage import emails, lists
 from shared.storage.calls import side_by_side
 from shared.storage.tables import Entity
@@ -19,8 +21,12 @@ from shared.webapi.context import MAX_ROWS, Context
 from shared.webapi.filters import Condition, Filter, attach
 from shared.webapi.query import MAX_PAGE, Order, Query, demand_place, implied_order, is_after, make_token, sort_rows
 from shared.webapi.schema import Column, Table
+from shared.webapi.sharing import demand_sight, may_see
 from shared.webapi.tables import TABLES
 from shared.webapi.values import from_stored, target_of
+
+_STATUS_TEXT = "ee_statustext"
+"""The column that is told by the caller's clock."""
 
 MAX_COUNT = 5_000
 """What ``@odata.count`` counts to (Microsoft's "Count rows")."""
@@ -77,19 +83,36 @@ async def count(context: Context, query: Query, limit: int = MAX_ROWS) -> int:
     return len(await _by_key(context, replace(query, after=None), limit + 1))
 
 
-async def get(context: Context, table: Table, id: str) -> Row | None:
-    """Return a row by its id, or None."""
-    entity = await sources.get(context.organization, table, id)
-    return None if entity is None else view(context, table, entity)
+async def get(context: Context, query: Query, id: str) -> Row | None:
+    """Return a row of the query's table by its id, with the columns that the query selects, or None; raise `Denied`
+    where it is somebody else's alone."""
+    entity = await sources.get(context.organization, query.table, id)
+    if entity is None:
+        return None
+    demand_sight(context.caller, query.table, entity)
+    return _view(context, query.table, entity, await _clock(context, query))
 
 
-def view(context: Context, table: Table, entity: Entity) -> Row:
-    """Return a stored row with every column that is not lazy, computed ones included; ``_place`` orders rows by key."""
+def _view(context: Context, table: Table, entity: Entity, clock: Clock | None) -> Row:
+    """Return a stored row with every column that is not lazy, computed ones included; ``_place`` orders rows by key.
+
+    Without a clock what is told by it is None.
+    """
     row = from_stored(table, entity)
     row["_place"] = f"{entity['PartitionKey']} {entity['RowKey']}" if table.kept == "child" else row[table.id]
-    if table.kept == "email":
-        row["ee_statustext"] = status_text(row, context.now) or None
+    if clock is not None:
+        row[_STATUS_TEXT] = status_text(row, context.now, clock) or None
     return row
+
+
+async def _clock(context: Context, query: Query) -> Clock | None:
+    """Return the caller's clock where the query shows, filters or sorts by what is told by it."""
+    column = query.table.by_name.get(_STATUS_TEXT)
+    if column is None:
+        return None
+    shown = query.select is None or column in query.select
+    looked_at = column.name in query.filter.columns or any(order.column is column for order in query.order)
+    return await context.clock() if shown or looked_at else None
 
 
 def related(query: Query, table: Table, name: str, id: str) -> Query:
@@ -180,7 +203,10 @@ async def _candidates(context: Context, query: Query) -> AsyncIterator[Sequence[
 async def _kept(context: Context, query: Query, entities: Sequence[Entity]) -> list[Row]:
     """Return those of the stored rows that the filter keeps, with what it looks at attached."""
     context.reads.spend(len(entities))
-    rows = [view(context, query.table, entity) for entity in entities]
+    if query.table.private_where:
+        entities = [entity for entity in entities if may_see(context.caller, query.table, entity)]
+    clock = await _clock(context, query)
+    rows = [_view(context, query.table, entity, clock) for entity in entities]
     rows = [row for row in rows if query.filter.early(row)]
     if query.filter.relations:
         await side_by_side(lambda row: _attach(context, query, row), rows)
@@ -197,15 +223,19 @@ async def _attach(context: Context, query: Query, row: Row) -> None:
             attach(row, name, page.rows)
         else:
             column, target = table.by_navigation[name]
-            attach(row, name, await pointed(context, column, target, row))
+            attach(row, name, await pointed(context, column, Query(TABLES[target]), row))
 
 
-async def pointed(context: Context, column: Column, target: str, row: Row) -> Row | None:
-    """Return the row of the table `target` that a lookup points at; None where it points elsewhere or nowhere."""
-    if row[column.name] is None or target_of(column, row) != target:
+async def pointed(context: Context, column: Column, query: Query, row: Row) -> Row | None:
+    """Return the row of the query's table that a lookup points at; None where it points elsewhere or nowhere, or at
+    what the caller may not see."""
+    if row[column.name] is None or target_of(column, row) != query.table.logical:
         return None
     context.reads.spend(1)
-    return await get(context, TABLES[target], row[column.name])
+    try:
+        return await get(context, query, row[column.name])
+    except Denied:
+        return None
 
 
 def _list(query: Query, column: str) -> _List | None:
@@ -218,6 +248,9 @@ def _list(query: Query, column: str) -> _List | None:
         if name in equals:
             decides = query.filter.only_equals and equals.keys() == {name}
             return _List(lists.partition(kind, column, str(equals[name])), column, decides)
+    if column == "createdon" and "templateid" in equals:
+        decides = query.filter.only_equals and equals.keys() == {"templateid"}
+        return _List(lists.partition("template", column, str(equals["templateid"])), column, decides)
     if column in (*lists.DATES, *lists.ENGAGEMENT) and equals.get("isemailfollowed"):
         decides = query.filter.only_equals and equals.keys() == {"isemailfollowed"}
         return _List(lists.partition("followed", column), column, decides)

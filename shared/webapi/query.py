@@ -197,7 +197,9 @@ def _expand(item: str, table: Table, aliases: Mapping[str, str], asker: Asker) -
 def implied_order(table: Table, filter: Filter) -> tuple[Order, ...]:
     """Return how rows are sorted where a request does not say: newest first where that is a list of its own (somebody's
     mail, what belongs to an email), else by key, so that a large set can be read to its end."""
-    if table.kept == "email" and (filter.equals.keys() & {"ownerid", "regardingobjectid", "isemailfollowed"}):
+    if table.kept == "email" and (
+        filter.equals.keys() & {"ownerid", "regardingobjectid", "templateid", "isemailfollowed"}
+    ):
         return (Order(table.by_name["createdon"], descending=True),)
     if table.order and table.parent in filter.equals:
         return (Order(table.by_name[table.order], descending=True),)

@@ -1,20 +1,18 @@
 """Reading: sets page by page, single rows, what belongs to a row, single columns."""
 
-import base64
 from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import quote
 
-from shared.storage import blobs
-from shared.storage.account import NotFound
 from shared.storage.calls import side_by_side
-from shared.webapi import finding, sources
+from shared.webapi import finding, sources, texts
 from shared.webapi.context import Context, etag
 from shared.webapi.errors import does_not_exist, unknown_segment
 from shared.webapi.finding import Row
 from shared.webapi.query import MAX_PAGE, Query, parse_query
 from shared.webapi.query_functions import Asker
 from shared.webapi.schema import LOOKUPS, Column, Table
+from shared.webapi.sharing import may_see
 from shared.webapi.tables import TABLES
 from shared.webapi.values import formatted, target_of
 
@@ -44,17 +42,22 @@ async def count_collection(context: Context, table: Table, id: str, name: str, o
 
 
 async def read_row(context: Context, table: Table, id: str) -> Row:
-    """Return a row by logical name; raise `Failure` 404 where there is none."""
-    row = await finding.get(context, table, id)
+    """Return a row by logical name, without what is told by the caller's clock; raise `Failure` 404 where there is
+    none."""
+    return await _read(context, Query(table, select=()), id)
+
+
+async def _read(context: Context, query: Query, id: str) -> Row:
+    row = await finding.get(context, query, id)
     if row is None:
-        raise does_not_exist(table.logical, id)
+        raise does_not_exist(query.table.logical, id)
     return row
 
 
 async def read_single(context: Context, table: Table, id: str, options: Mapping[str, str]) -> dict[str, Any]:
     """Return a row as it is answered, lazy columns included unless ``$select`` leaves them out."""
     query = parse_query(options, table, _asker(context))
-    row = await read_row(context, table, id)
+    row = await _read(context, query, id)
     (rendered,) = await _render_all(context, query, [row], single=True)
     return {"@odata.context": f"{_context_url(context, query)}/$entity", **rendered}
 
@@ -117,7 +120,7 @@ async def _render(
     for column in query.select if query.select is not None else query.table.columns:
         if column.lazy:
             if query.wants(column) or (single and query.select is None):
-                answer[column.name] = await _read_blob(context, column, row)
+                answer[column.name] = await texts.read(context.organization, column, row)
             continue
         value = row[column.name]
         answer[column.wire] = value
@@ -164,21 +167,8 @@ async def _lookup_names(context: Context, query: Query, rows: Sequence[Row]) -> 
     return {
         key: str(entity.get(TABLES[key[0]].name) or "")
         for key, entity in zip(wanted, found, strict=True)
-        if entity is not None
+        if entity is not None and may_see(context.caller, TABLES[key[0]], entity)
     }
-
-
-async def _read_blob(context: Context, column: Column, row: Row) -> str | None:
-    if not row["_blob"]:
-        return None
-    try:
-        content = await blobs.get(context.organization, row["_blob"])
-    except NotFound:
-        # The email changed between reading its row and its blob.
-        return None
-    if column.name == "body":
-        return base64.b64encode(content).decode()
-    return content.decode("utf-8", "surrogatepass")
 
 
 async def _expand(context: Context, answer: dict[str, Any], table: Table, name: str, query: Query, row: Row) -> None:
@@ -190,8 +180,8 @@ async def _expand(context: Context, answer: dict[str, Any], table: Table, name: 
             url = f"{context.base}/{table.set}({row[table.id]})/{name}"
             answer[f"{name}@odata.nextLink"] = _next_link(url, query.options, page.token)
         return
-    column, target = table.by_navigation[name]
-    found = await finding.pointed(context, column, target, row)
+    column, _ = table.by_navigation[name]
+    found = await finding.pointed(context, column, query, row)
     answer[name] = None if found is None else (await _render_all(context, query, [found], single=False))[0]
 
 

@@ -9,6 +9,7 @@ from shared.webapi.context import Context, version_in
 from shared.webapi.errors import Failure, bad_payload, method_not_allowed, unknown_segment
 from shared.webapi.http import JSON, Address, Request, Response, json_body
 from shared.webapi.keys import RowKey, demand_id, parse_key
+from shared.webapi.operations import parse_arguments
 from shared.webapi.paths import SEGMENT, Path, parse_path
 from shared.webapi.payloads import parse_json
 from shared.webapi.query import parse_options, parse_query
@@ -23,7 +24,7 @@ _MAX_BODY_OF_MANY = 8 * 1024 * 1024
 """Bytes of a request that writes many rows."""
 _ROOM = 8 * 1024 * 1024
 """Bytes beside the base64 of the largest attachment: a body with images written into it, and the rest of the JSON."""
-_WITH_FILES = frozenset({"emails", "activitymimeattachments", BATCH})
+_WITH_FILES = frozenset({"emails", "activitymimeattachments", "templates", "SendEmailFromTemplate", BATCH})
 
 
 async def respond(context: Context, request: Request, address: Address) -> Response:
@@ -64,17 +65,29 @@ async def _on_table(
         return await _on_row(context, request, table, named, options)
     row = await demand_id(context.organization, table, named)
     name, *more = path.rest
-    if name.startswith(_NAMESPACE):
-        action = actions.BOUND.get((table.logical, name.removeprefix(_NAMESPACE).removesuffix("()")))
-        if action is None or more:
-            raise unknown_segment(name)
-        demand_method(request, "POST", name)
-        return _action_answer(await action(context, row, _sent(request)))
-    if (table.logical, name) in actions.BOUND:
-        raise actions.unqualified(name)
+    if name.startswith(_NAMESPACE) and not more:
+        return await _on_bound(context, request, table, row, name, options)
+    if {(table.logical, name.partition("(")[0])} & {*actions.BOUND, *actions.BOUND_FUNCTIONS}:
+        raise actions.unqualified(name.partition("(")[0])
     if more == ["$ref"]:
         return await _on_reference(context, request, table, row, name, options)
     return await _on_property(context, request, table, row, name, more, options)
+
+
+async def _on_bound(
+    context: Context, request: Request, table: Table, id: str, segment: str, options: Mapping[str, str]
+) -> Response:
+    """Carry out an operation of a row, an action or a function."""
+    name, _, arguments = segment.removeprefix(_NAMESPACE).removesuffix(")").partition("(")
+    function = actions.BOUND_FUNCTIONS.get((table.logical, name))
+    if function is not None:
+        demand_method(request, "GET", segment)
+        return _action_answer(await function(context, id, parse_arguments(name, arguments, options)))
+    action = actions.BOUND.get((table.logical, name))
+    if action is None or arguments:
+        raise unknown_segment(segment)
+    demand_method(request, "POST", segment)
+    return _action_answer(await action(context, id, _sent(request)))
 
 
 async def _on_set(context: Context, request: Request, table: Table, path: Path, options: Mapping[str, str]) -> Response:

@@ -50,8 +50,9 @@ class Column:
 
     A column that is not `writable` is kept by the service: ignored on create, refused on update. One that is `once` is
     set on create only. A `required` one cannot be null, and must be given on create where it has no default. A `lazy`
-    column is a blob, read only when it is asked for and never filtered on. A `personal` one of a user's row is also the
-    user's own to change. A `rule` returns what is wrong with a text that is to be stored, "" where nothing is.
+    column is a blob, read only when it is asked for and never filtered on; `lazy` is the stored property that names the
+    blob, and a `binary` one is base64 on the wire. A `personal` one of a user's row is also the user's own to change. A
+    `rule` returns what is wrong with a text or number that is to be stored, "" where nothing is.
     """
 
     name: str
@@ -65,10 +66,11 @@ class Column:
     default: Any = None
     writable: bool = True
     required: bool = False
-    lazy: bool = False
+    lazy: str = ""
+    binary: bool = False
     once: bool = False
     personal: bool = False
-    rule: Callable[[str], str] | None = None
+    rule: Callable[[Any], str] | None = None
     label: str = ""
     about: str = ""
     source: Source | None = None
@@ -110,7 +112,8 @@ class Table:
     """A table. `kept` says where its rows are: a record of its own, the email's row, a row under an email (`prefix`
     begins its key, `parent` is the column that names the email), or the organization itself; a table that shows rows of
     another has that as its `view_of`. `writers` may change rows: their owner (of rows under an email, the email's),
-    administrators, or nobody."""
+    administrators, or nobody. Where a flag `private_where` is set, a row is its owner's alone to see
+    (`shared.webapi.sharing`)."""
 
     logical: str
     set: str
@@ -122,6 +125,7 @@ class Table:
     parent: str = ""
     writers: Literal["owner", "administrator", "nobody"] = "owner"
     creatable: bool = True
+    private_where: str = ""
     collections: Mapping[str, Collection] = field(default_factory=dict)
     keys: tuple[Key, ...] = ()
     view_of: str = ""
@@ -152,6 +156,11 @@ class Table:
             for column in self.columns
             if not column.lazy
         )
+
+    @cached_property
+    def lazy_columns(self) -> tuple[Column, ...]:
+        """The columns that are blobs."""
+        return tuple(column for column in self.columns if column.lazy)
 
     @cached_property
     def by_navigation(self) -> Mapping[str, tuple[Column, str]]:
@@ -229,6 +238,11 @@ def entity_name(name: str, default: str | None = None, *, label: str = "", about
     return Column(name, Type.ENTITY_NAME, 64, default=default, label=label, about=about)
 
 
+def lazy(column: Column, stored: str) -> Column:
+    """The same column, a blob that the stored property names; how much it holds is decided where it is written."""
+    return replace(column, length=2**30 - 1, lazy=stored)
+
+
 def fixed(column: Column) -> Column:
     """The same column, written by the service only."""
     return replace(column, writable=False)
@@ -254,8 +268,8 @@ def required(column: Column) -> Column:
     return replace(column, required=True)
 
 
-def ruled(column: Column, rule: Callable[[str], str]) -> Column:
-    """The same column, whose texts keep a rule."""
+def ruled(column: Column, rule: Callable[[Any], str]) -> Column:
+    """The same column, whose values keep a rule."""
     return replace(column, rule=rule)
 
 

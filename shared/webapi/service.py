@@ -35,6 +35,11 @@ from shared.webapi.multipart import parse_batch, render_batch
 from shared.webapi.paths import Path
 from shared.webapi.resources import BATCH, demand_method, demand_size, respond
 
+MAX_URL = 32_768
+"""Characters of a URL: Dataverse's own limit ("Query data using the Web API"); parts of a batch have twice as many."""
+MAX_HEADERS = 65_536
+"""Characters of all header names and values; the longest token has a quarter of them."""
+
 _VERSION = re.compile(r"v9\.\d{1,2}")
 
 _log = logging.getLogger(__name__)
@@ -43,7 +48,13 @@ _log = logging.getLogger(__name__)
 async def handle(request: Request, now: datetime | None = None) -> Response:
     """Answer a request; every failure becomes an answer in Dataverse's shape, and tells nothing of our insides."""
     service_request = str(uuid.uuid4())
-    common = {"OData-Version": "4.0", "Cache-Control": "no-cache", "x-ms-service-request-id": service_request}
+    common = {
+        "OData-Version": "4.0",
+        "Cache-Control": "no-cache",
+        # A body or a file is a client's text: nobody may take it for a page of ours.
+        "X-Content-Type-Options": "nosniff",
+        "x-ms-service-request-id": service_request,
+    }
     if request.method == "HEAD":
         # Answered as GET; the server in front sends the headers and leaves the body out.
         request = replace(request, method="GET")
@@ -80,6 +91,7 @@ async def _guarded(work: Awaitable[Response], service_request: str) -> Response:
 
 async def _answer(request: Request, now: datetime, service_request: str, common: dict[str, str]) -> Response:
     """Answer a request; what its answer says however it ends is added to `common`."""
+    _demand_head(request)
     address = _demand_address(request)
     organization = await find_organization(address.organization)
     origins = organization.settings[cors.SETTING] if organization is not None else ()
@@ -103,6 +115,22 @@ async def _answer(request: Request, now: datetime, service_request: str, common:
 
         return await _on_batch(
             request, address, organization, lambda inner, target: _guarded(part(inner, target), service_request)
+        )
+
+
+def _demand_head(request: Request) -> None:
+    """Raise `Failure` 414 or 431 where URL or headers are longer than what is looked at."""
+    if len(request.url) > MAX_URL:
+        raise Failure(
+            414,
+            "0x80060888",
+            f"The URL has {len(request.url):,} characters; at most {MAX_URL:,} are taken. Send a long query in a "
+            "$batch, whose parts may have more.",
+        )
+    headers = sum(len(name) + len(value) for name, value in request.headers.items())
+    if headers > MAX_HEADERS:
+        raise Failure(
+            431, "0x80060888", f"The headers have {headers:,} characters; at most {MAX_HEADERS:,} are taken together."
         )
 
 

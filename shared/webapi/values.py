@@ -94,11 +94,15 @@ def _text(table: Table, column: Column, value: object) -> str:
         raise Failure(
             400, "0x80040278", f"Invalid character in field '{column.name}': control characters are not allowed."
         )
+    _demand_rule(table, column, value)
+    # A lone surrogate (half of an emoji that somebody cut) cannot be stored as UTF-8.
+    return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+
+
+def _demand_rule(table: Table, column: Column, value: str | int) -> None:
     wrong = column.rule(value) if column.rule else ""
     if wrong:
         raise invalid(f"The column '{column.name}' of '{table.logical}' cannot have this value: {wrong}.")
-    # A lone surrogate (half of an emoji that somebody cut) cannot be stored as UTF-8.
-    return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
 def _units(value: str, limit: int) -> int:
@@ -122,6 +126,7 @@ def _number(table: Table, column: Column, value: object) -> int:
             f"A validation error occurred. The value '{number}' of '{column.name}' on record of type '{table.logical}' "
             f"is outside the valid range of {column.low} to {column.high}."
         )
+    _demand_rule(table, column, number)
     return number
 
 
@@ -135,8 +140,8 @@ def _wrong_type(column: Column, value: object, wanted: str) -> Failure:
 def from_stored(table: Table, entity: Mapping[str, Any]) -> dict[str, Any]:
     """Return a stored row by logical name, all columns present but lazy ones: defaults applied, "" as None.
 
-    Its id and its parent come from the keys; ``etag``, each lookup's ``_type`` and ``_blob``, the name of the blob that
-    holds the lazy column, come along.
+    Its id and its parent come from the keys; ``etag``, each lookup's ``_type`` and the names of the blobs that hold
+    lazy columns come along.
     """
     row: dict[str, Any] = {}
     for name, default, is_time, is_typed in table.plan:
@@ -156,7 +161,8 @@ def from_stored(table: Table, entity: Mapping[str, Any]) -> dict[str, Any]:
         row[table.parent] = entity["PartitionKey"]
     row["etag"] = entity.get("etag", "")
     row["versionnumber"] = version_of(row["etag"])
-    row["_blob"] = entity.get("_body") or entity.get("_blob") or ""
+    for column in table.lazy_columns:
+        row[column.lazy] = entity.get(column.lazy) or ""
     return row
 
 

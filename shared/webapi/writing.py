@@ -10,13 +10,15 @@ from shared.engagement import consent
 from shared.engagement.best_time import parse_week
 from shared.engagement.cards import parse_kinds
 from shared.services import alerting, attaching, composing, consenting
+from shared.services.drafts import delete_blobs
 from shared.services.rights import demand_administrator, demand_ownership, demand_write
+from shared.services.templates import announce_deletion
 from shared.services.versions import demand_version
 from shared.storage import keys, records
 from shared.storage.account import Conflict, NotFound, PreconditionFailed
 from shared.storage.organizations import save_organization
 from shared.storage.tables import Operation
-from shared.webapi import cors, sources, telling
+from shared.webapi import cors, sources, telling, templates, texts
 from shared.webapi.context import Context, version_in
 from shared.webapi.errors import (
     already_exists,
@@ -29,6 +31,7 @@ from shared.webapi.errors import (
 from shared.webapi.keys import RowKey, columns_of_keys, contradicts, find_id, missing
 from shared.webapi.payloads import Payload, decode_body, parse_attachment, parse_payload, resolve_references
 from shared.webapi.schema import Table, Type
+from shared.webapi.sharing import demand_publisher, demand_sight
 from shared.webapi.tables import TABLES
 from shared.webapi.values import format_time
 
@@ -180,10 +183,12 @@ async def change(context: Context, table: Table, id: str, payload: Payload) -> N
 
 
 async def _demand_pointed(context: Context, payload: Payload) -> None:
-    """Raise `Failure` 404 where a lookup would name a row that there is not."""
+    """Raise `Failure` 404 where a lookup would name a row that there is not, `Denied` one that is another user's."""
     for table, pointed in dict.fromkeys(payload.pointed):
-        if not await exists(context, TABLES[table], pointed):
+        row = await sources.get(context.organization, TABLES[table], pointed)
+        if row is None:
             raise does_not_exist(table, pointed)
+        demand_sight(context.caller, TABLES[table], row)
 
 
 def _defaults(table: Table) -> dict[str, Any]:
@@ -254,10 +259,14 @@ async def _create_record(context: Context, table: Table, payload: Payload) -> st
         owner = str(columns.get("ownerid") or caller.user)
         demand_ownership(caller, owner)
         columns |= {"ownerid": owner, "createdby": caller.user, "modifiedby": caller.user}
+    demand_publisher(caller, table, columns)
+    if table.logical == "template":
+        await templates.demand_fillable(context.organization, columns, payload)
     made = payload.id or str(uuid.uuid4())
-    row = {**columns, table.id: made}
-    beside = _beside(context, table, made, {}, row)
-    await keys.insert(context.organization, table.logical, made, row, columns_of_keys(table), beside)
+    async with texts.written(context.organization, table, made, payload.lazy) as blobs:
+        row = {**columns, **blobs, table.id: made}
+        beside = _beside(context, table, made, {}, row)
+        await keys.insert(context.organization, table.logical, made, row, columns_of_keys(table), beside)
     return made
 
 
@@ -279,12 +288,30 @@ async def _create_card_state(context: Context, table: Table, payload: Payload) -
 
 
 async def _update_record(context: Context, table: Table, id: str, payload: Payload, expected: int | None) -> None:
+    organization = context.organization
+    async with texts.written(organization, table, id, payload.lazy) as blobs:
+        old = await _replace_record(context, table, id, payload, blobs, expected)
+    await delete_blobs(organization, [old.get(name) or "" for name in blobs])
+
+
+async def _replace_record(
+    context: Context, table: Table, id: str, payload: Payload, blobs: Mapping[str, str | None], expected: int | None
+) -> dict[str, Any]:
+    """Change a record that has been read, again where somebody was faster; return it as it was."""
     for _ in range(_ATTEMPTS):
         old = await _writable(context, table, id, payload.columns)
         demand_version(old, expected)
-        new = {**old, **_consistent(table, payload.columns, old, context.now), "modifiedon": format_time(context.now)}
+        new = {
+            **old,
+            **_consistent(table, payload.columns, old, context.now),
+            **blobs,
+            "modifiedon": format_time(context.now),
+        }
         if "modifiedby" in table.by_name:
             new["modifiedby"] = context.caller.user
+        demand_publisher(context.caller, table, new)
+        if table.logical == "template":
+            await templates.demand_fillable(context.organization, new, payload)
         beside = _beside(context, table, id, old, new)
         try:
             await keys.put(context.organization, table.logical, id, new, old, columns_of_keys(table), beside)
@@ -294,7 +321,7 @@ async def _update_record(context: Context, table: Table, id: str, payload: Paylo
         except NotFound:
             continue
         else:
-            return
+            return old
     raise PreconditionFailed(412, "UpdateConditionNotSatisfied")
 
 
@@ -302,11 +329,14 @@ async def _delete_record(context: Context, table: Table, id: str, expected: int 
     for _ in range(_ATTEMPTS):
         row = await _writable(context, table, id)
         demand_version(row, expected)
+        if table.logical == "template":
+            await announce_deletion(context.organization, id)
         try:
             gone = await keys.delete(context.organization, table.logical, id, row, columns_of_keys(table))
         except PreconditionFailed:
             continue
         if gone:
+            await delete_blobs(context.organization, [row.get(column.lazy) or "" for column in table.lazy_columns])
             return
     raise PreconditionFailed(412, "UpdateConditionNotSatisfied")
 
@@ -317,6 +347,8 @@ async def _writable(context: Context, table: Table, id: str, columns: Collection
     old = await records.get(context.organization, table.logical, id)
     if old is None:
         raise does_not_exist(table.logical, id)
+    demand_sight(context.caller, table, old)
+    demand_publisher(context.caller, table, old)
     own = id == context.caller.user and columns and all(table.by_name[name].personal for name in columns)
     if table.writers == "administrator" and not own:
         demand_administrator(context.caller, table.set)
@@ -371,18 +403,25 @@ async def _update_organization(context: Context, id: str, payload: Payload) -> N
     if id != organization.id:
         raise does_not_exist("organization", id)
     demand_administrator(context.caller, "the organization")
-    for name, value in payload.columns.items():
+    settings = changed_settings(organization.settings, payload.columns)
+    await save_organization(dataclasses.replace(organization, settings=settings))
+
+
+def changed_settings(settings: Mapping[str, Any], columns: Mapping[str, Any]) -> dict[str, Any]:
+    """Return an organization's settings after a change of its columns (None: cleared); raise `Failure` 400 naming what
+    is wrong."""
+    for name, value in columns.items():
         if value is None and name not in _MAY_BE_EMPTY:
             raise invalid(f"The column '{name}' of 'organization' cannot be null.")
-    changed: dict[str, Any] = {name: "" if value is None else value for name, value in payload.columns.items()}
+    changed: dict[str, Any] = {name: "" if value is None else value for name, value in columns.items()}
     if cors.COLUMN in changed:
         changed[cors.SETTING] = cors.parse_origins(changed.pop(cors.COLUMN))
-    changed |= telling.take_settings(changed, organization.settings)
+    changed |= telling.take_settings(changed, settings)
     if _CARD_KINDS_OFF in changed:
         changed["card_kinds_off"] = _kinds(changed.pop(_CARD_KINDS_OFF))
-    settings = {**organization.settings, **changed}
+    new = {**settings, **changed}
     try:
-        parse_week(settings["ee_workdaystart"], settings["ee_workdayend"], settings["ee_workingdays"])
+        parse_week(new["ee_workdaystart"], new["ee_workdayend"], new["ee_workingdays"])
     except ValueError as error:
         raise invalid(f"'ee_workdaystart' and 'ee_workdayend' do not go together: {error}.") from None
-    await save_organization(dataclasses.replace(organization, settings=settings))
+    return new

@@ -5,13 +5,14 @@ from typing import Any
 
 from shared.webapi.schema import CHOICES, GUIDS, LOOKUPS, NUMBERS, TEXTS, Column, Table, Type
 from shared.webapi.tables import SETS, TABLES
+from shared.webapi.tables.templates import TYPES
 
 ERRORS: Mapping[str, Iterable[int]] = {
-    "get": (400, 401, 403, 404, 405, 429, 501),
-    "post": (400, 401, 403, 404, 405, 412, 413, 415, 429, 501),
-    "patch": (400, 401, 403, 404, 405, 412, 413, 415, 429, 501),
-    "put": (400, 401, 403, 404, 405, 412, 413, 415, 429, 501),
-    "delete": (400, 401, 403, 404, 405, 412, 429, 501),
+    "get": (400, 401, 403, 404, 405, 414, 429, 431, 501),
+    "post": (400, 401, 403, 404, 405, 412, 413, 414, 415, 429, 431, 501),
+    "patch": (400, 401, 403, 404, 405, 412, 413, 414, 415, 429, 431, 501),
+    "put": (400, 401, 403, 404, 405, 412, 413, 414, 415, 429, 431, 501),
+    "delete": (400, 401, 403, 404, 405, 412, 414, 429, 431, 501),
 }
 """Statuses that an error may have, by method (docs of `shared.webapi.errors`; dynamics.md 3.3)."""
 
@@ -37,6 +38,7 @@ KNOWN_ID = "0b1d0b6e-0000-4000-8000-000000000001"
 """A row of this id is there at the beginning, in every set that takes one without any column."""
 _LONG = 4000
 """Texts that may be longer are described without a limit: a fuzzer would send one character more than it."""
+_GUID: Mapping[str, Any] = {"anyOf": [{"enum": [KNOWN_ID]}, {"type": ["string", "null"]}]}
 _FILTERS: Mapping[str, str] = {
     "text": "contains({0},'a') or startswith({0},'%') or {0} eq 'it''s' or {0} in ('a','b')",
     "number": "{0} ge 1 and not ({0} eq 2)",
@@ -44,6 +46,8 @@ _FILTERS: Mapping[str, str] = {
     "guid": "{0} ne 0b1d0b6e-0000-4000-8000-000000000001 or {0} eq null",
     "flag": "{0} eq true",
 }
+
+_ARGUMENTS = {"anyOf": [{"enum": ["", "TimeZone='Europe/Berlin'", "TimeZone=@zone"]}, {"type": "string"}]}
 
 
 def description() -> dict[str, Any]:
@@ -59,8 +63,19 @@ def description() -> dict[str, Any]:
         "/emails({id})/Microsoft.Dynamics.CRM.SendEmail": {
             "post": _operation("post", [_id()], {"200": _json()}, _object({"IssueSend": {"type": "boolean"}}))
         },
+        "/emails({id})/Microsoft.Dynamics.CRM.ee_GetEmailHistory({arguments})": {
+            "get": _operation("get", [_id(), _path("arguments", _ARGUMENTS), *_options("@zone")], {"200": _json()})
+        },
+        "/GetEmailEngagementAggregateCounts": {"post": _operation("post", [], {"200": _json()}, _figures())},
+        "/ee_GetEmailEngagementSeries": {
+            "post": _operation("post", [], {"200": _json()}, _figures({"TimeZone": {"type": ["string", "null"]}}))
+        },
         "/FollowEmailAttachment": {"post": _follow()},
         "/UnfollowEmailAttachment": {"post": _follow()},
+        "/InstantiateTemplate": {"post": _from_template({"ObjectType": {"enum": list(TYPES)}, "ObjectId": _GUID})},
+        "/SendEmailFromTemplate": {
+            "post": _from_template({"Regarding": {"type": ["object", "null"]}, "Target": _row(TABLES["email"])})
+        },
     }
     for table in SETS.values():
         paths |= _table_paths(table)
@@ -213,6 +228,18 @@ def _prefer() -> dict[str, Any]:
 def _follow() -> dict[str, Any]:
     body = _object({"ActivityMimeAttachmentId": {"type": "string", "format": "uuid"}})
     return _operation("post", [], {"204": {"description": "done"}}, body)
+
+
+def _from_template(more: dict[str, Any]) -> dict[str, Any]:
+    return _operation("post", [], {"200": _json()}, _object({"TemplateId": _GUID, **more}))
+
+
+def _figures(more: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """Return the schema of what the figures of a record are asked with."""
+    known = {"@odata.type": {"enum": ["Microsoft.Dynamics.CRM.contact"]}, "contactid": {"enum": [KNOWN_ID]}}
+    target = {"anyOf": [_object(known), _object({"@odata.id": {"type": "string"}}), {"type": "object"}]}
+    moment = {"anyOf": [{"type": "string", "format": "date-time"}, {"type": ["string", "null"]}]}
+    return _object({"Target": target, "From": moment, "To": moment, **(more or {})})
 
 
 def _object(properties: dict[str, Any]) -> dict[str, Any]:

@@ -71,6 +71,10 @@ def dangling(xml: bytes) -> Iterator[str]:
             for path, target in bound.items()
             if target not in sets or path not in navigations or sets[target].type != navigations[path].type
         )
+    for held in schema.complex_types:
+        for item in held.properties:
+            if item.type not in types and not item.type.startswith("Edm."):
+                yield f"{held.name}.{item.name} of {item.type}"
     for operation in (*schema.actions, *schema.functions):
         returned = [operation.return_type] if operation.return_type else []
         for item in (*operation.parameters, *returned):
@@ -90,6 +94,7 @@ def test_nothing_in_the_model_refers_to_what_it_does_not_have() -> None:
         (b'ReferencedProperty="leadid"', b'ReferencedProperty="id"'),
         (b'Target="actioncards"', b'Target="cards"'),
         (b'Type="mscrm.SendEmailResponse"', b'Type="mscrm.Nosuch"'),
+        (b'Type="Collection(mscrm.ee_RecommendedTemplate)"', b'Type="Collection(mscrm.Nosuch)"'),
     ],
 )
 def test_a_reference_that_dangles_would_be_found(there: bytes, gone: bytes) -> None:

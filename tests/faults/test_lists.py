@@ -16,10 +16,12 @@ from tests.breaking import Breaker
 
 OWNERS = ("00000000-0000-4000-8000-00000000000a", "00000000-0000-4000-8000-00000000000b")
 CUSTOMER = "00000000-0000-4000-8000-00000000000c"
+TEMPLATE = "00000000-0000-4000-8000-00000000000d"
 LISTS = [
     *(("all", "", column) for column in lists.DATES),
     *(("owner", owner, column) for owner in OWNERS for column in lists.DATES),
     *(("regarding", CUSTOMER, column) for column in lists.DATES),
+    ("template", TEMPLATE, "createdon"),
     *(("followed", "", column) for column in (*lists.DATES, *lists.ENGAGEMENT)),
 ]
 
@@ -32,8 +34,9 @@ def new_email(**columns: Any) -> Entity:
 CHANGES: list[dict[str, Any]] = [
     {"ownerid": OWNERS[1]},
     {"ownerid": OWNERS[0]},
-    {"regardingobjectid": CUSTOMER},
+    {"regardingobjectid": CUSTOMER, "templateid": TEMPLATE},
     {"regardingobjectid": None},
+    {"templateid": None},
     {"isemailfollowed": True, "senton": "2026-11-23T18:00:00Z"},
     {"opencount": 1, "lastopenedtime": "2026-11-23T18:10:00Z"},
     {"opencount": 2, "lastopenedtime": "2026-11-23T18:20:00Z", "linksclickedcount": 3, "replycount": 1},
@@ -50,6 +53,7 @@ async def expected(organization: Organization, kind: str, of: str, column: str) 
         "all": lambda _: True,
         "owner": lambda row: row.get("ownerid") == of,
         "regarding": lambda row: row.get("regardingobjectid") == of,
+        "template": lambda row: row.get("templateid") == of,
         "followed": lambda row: row.get("isemailfollowed") is True,
     }[kind]
     rows = sorted((row for row in rows if member(row)), key=lambda row: row["PartitionKey"])
@@ -82,7 +86,7 @@ async def test_every_list_is_right_wherever_storage_fails_in_a_change(
     breaker: tuple[Breaker, Organization], after: bool
 ) -> None:
     broken, organization = breaker
-    for changes in CHANGES[:7]:
+    for changes in CHANGES[:8]:
         for nth in range(12):
             email = new_email()
             await emails.insert(organization, email, [])

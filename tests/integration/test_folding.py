@@ -186,6 +186,24 @@ async def test_a_flood_from_one_source_is_counted_in_one_row(organization, monke
     assert flood[0]["ee_label"] == 2
 
 
+async def test_hits_that_were_only_counted_join_the_flood_and_come_twice_in_vain(organization, monkeypatch):
+    monkeypatch.setattr(timeline_rules.within_budget, "__defaults__", (50,))
+    email_id = await a_sent_email(organization)
+    at = a_hit(email_id)["hit"][2]
+
+    def counted(*numbers):
+        rows = [journal.make_count(number, email_id, at) for number in numbers]
+        assert all(journal.count_in(rows[0], row) for row in rows[1:])
+        return rows[0]
+
+    await folded(organization, *(a_hit(email_id, after=3600 + n / 10) for n in range(60)), counted(*range(1000, 1400)))
+    await folded(organization, counted(*range(1000, 1400)), counted(*range(1300, 1500)), counted(1500))
+    found = await read(organization, email_id)
+    [flood] = [row for row in found.interactions if "_flood" in row]
+    assert "511 further fetches" in flood["ee_labelreason"]
+    assert len(found.interactions) == 50 + 1
+
+
 async def test_a_persons_first_open_raises_one_card_however_many_opens_come(organization):
     email_id = await a_sent_email(organization)
     partitions = await journalled(

@@ -9,7 +9,11 @@ import uuid
 
 import pytest
 
+from shared.engagement import ranges
+from shared.engagement.floods import Floods
 from shared.engagement.hits import Hit, Kind
+from shared.engagement.tokens import Token, TokenKind
+from shared.services import recording
 from shared.services.recording import Recorder
 from shared.storage import journal
 from shared.storage.account import Unavailable
@@ -201,3 +205,93 @@ def test_nobody_else_reads_the_spool(spool):
     spool.append("contoso", a_row())
     [path] = spool.directory.iterdir()
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
+SOURCE = ("contoso", "email", "203.0.113.9")
+
+
+def counts(numbers):
+    return [journal.make_count(number, "email", AT) for number in numbers]
+
+
+def counted(rows):
+    """Return how many hits rows of the journal count, each once, and how many rows these are."""
+    runs = [run for row in rows if (run := journal.counted_run(row)) is not None]
+    return ranges.add({}, runs)[1], len(runs)
+
+
+async def journalled_counts(organization):
+    entities = await read_rows(organization, f"{AT // 60_000:010d}-{journal.WRITER}")
+    return [row for entity in entities for row in hits_of(entity)]
+
+
+async def test_a_flood_is_journalled_as_few_counts_that_stand_for_every_hit(organization, spool):
+    recorder = Recorder(spool, budget=5.0)
+    await asyncio.gather(*(recorder.record_counted(organization.name, SOURCE, row) for row in counts(range(2000))))
+    await asyncio.gather(
+        *(recorder.record_counted(organization.name, SOURCE, row) for row in counts(range(2000, 2500)))
+    )
+    hits, rows = counted(await journalled_counts(organization))
+    assert hits == 2500
+    assert rows < 10
+    assert recorder._counted == {}, "nothing stays in memory"
+
+
+async def test_hits_of_others_go_through_a_flood_one_by_one(organization, spool):
+    recorder = Recorder(spool, budget=5.0)
+    own = [a_row() for _ in range(40)]
+    flood = [recorder.record_counted(organization.name, SOURCE, row) for row in counts(range(400))]
+    await asyncio.gather(*flood[:200], *(recorder.record(organization.name, row) for row in own), *flood[200:])
+    assert {row["sequence"] for row in await journalled(organization)} == {row["sequence"] for row in own}
+    assert counted(await journalled_counts(organization))[0] == 400
+
+
+async def test_a_flood_is_answered_and_counted_exactly_while_storage_hangs_and_after(organization, spool, monkeypatch):
+    put = EntityWriter.put
+
+    async def late(self, entity):
+        await put(self, entity)
+        await asyncio.sleep(60)
+
+    with monkeypatch.context() as patch:
+        # Committed, and yet not known to be: what is spooled then is written a second time.
+        patch.setattr(EntityWriter, "put", late)
+        recorder = Recorder(spool, budget=0.2)
+        for numbers in (range(300), range(300, 330)):
+            flood = (recorder.record_counted(organization.name, SOURCE, row) for row in counts(numbers))
+            await asyncio.wait_for(asyncio.gather(*flood), 10)
+    assert recorder._drain is not None
+    await recorder._drain
+    rows = await journalled_counts(organization)
+    assert sum(row["hit"][0] for row in rows) > 330, "some were written twice"
+    assert counted(rows)[0] == 330
+
+
+async def test_whoever_hangs_up_ends_the_count_for_nobody_else(organization, spool):
+    recorder = Recorder(spool, budget=5.0)
+    first, second = (
+        asyncio.create_task(recorder.record_counted(organization.name, SOURCE, row)) for row in counts(range(2))
+    )
+    await asyncio.sleep(0)
+    first.cancel()
+    await second
+    assert counted(await journalled_counts(organization))[0] == 2
+
+
+async def test_what_one_source_asks_beyond_its_budget_is_counted_and_all_others_stay_hits(
+    organization, spool, monkeypatch
+):
+    recorder = Recorder(spool, budget=5.0)
+    recorder.floods = Floods(budget=10)
+    monkeypatch.setitem(recording._recorders, "", recorder)
+    token = Token(1, organization.name, TokenKind.OPEN, uuid.uuid4(), 0, None, "")
+    hammer, person = {"x-forwarded-for": "203.0.113.9:80"}, {"x-forwarded-for": "198.51.100.7:80"}
+    await asyncio.gather(*(recording.record(token, "GET", hammer, "") for _ in range(100)))
+    await asyncio.gather(*(recording.record(token, "GET", person, "") for _ in range(10)))
+    minutes = {int(time.time()) // 60 - before for before in (0, 1)}
+    entities = [e for m in minutes for e in await read_rows(organization, f"{m:010d}-{journal.WRITER}")]
+    rows = [row for entity in entities for row in hits_of(entity)]
+    hits = [journal.read_hit(row)[0] for row in rows if journal.counted_run(row) is None]
+    assert sorted(hit.address for hit in hits) == ["198.51.100.7"] * 10 + ["203.0.113.9"] * 10
+    assert counted(rows)[0] == 90
+    assert {row["email"] for row in rows} == {str(token.email)}

@@ -17,9 +17,8 @@ from shared.services.errors import Refused
 from shared.services.parties import Party
 from shared.settings import settings
 from shared.storage import records
-from shared.storage.account import PreconditionFailed, host_account
-from shared.storage.organizations import TABLE, forget_organizations, save_organization
-from shared.storage.tables import Operation, Tables
+from shared.storage.account import PreconditionFailed
+from shared.storage.organizations import read_entry, save_state
 from tests.agenda_world import Queues, entries, queue_service
 from tests.delivery_world import CALLER, Clock, World
 from tests.faults.test_delivery import Killed, Message, trigger, watched
@@ -379,11 +378,10 @@ async def test_a_mail_that_was_deleted_meanwhile_does_not_leave(world: World, qu
 async def test_the_mail_of_an_organization_that_was_removed_does_not_leave(world: World, queue_service: Queues):
     clock, ann = Clock(START), await world.contact()
     mail = await scheduled(world, ann, at=START + HOUR, clock=clock)
-    removed = {"PartitionKey": "organization", "RowKey": world.organization.name, "removed": True}
-    await Tables(host_account()).apply(TABLE, Operation("merge", removed))
-    forget_organizations()
+    entry = await read_entry(world.organization.name)
+    assert entry is not None
+    await save_state(entry, "removed")
     await run_agenda(START + HOUR)
     assert queue_service.messages(world.organization) == [(mail, 0)]
     await trigger(triggers.deliver, Message(world.organization, mail))
     assert (await world.arrived(ann), queue_service.messages(world.organization)) == ([], [])
-    await save_organization(world.organization)

@@ -728,7 +728,7 @@ async def change_of(client: Client, name: str) -> dict[str, Any]:
         navigation, target = next(iter(column.navigations.items()))
         row = client.user
         if target != "systemuser":
-            needed: dict[str, Any] = {"title": "t", "subject": "s", "templatetypecode": "email", "languagecode": 1033}
+            needed: dict[str, Any] = {"title": "t", "subject": "s", "templatetypecode": "contact", "languagecode": 1033}
             row = await client.make(TABLES[target].set, needed if target == "template" else {})
         return {f"{navigation}@odata.bind": f"/{TABLES[target].set}({row})"}
     samples = {

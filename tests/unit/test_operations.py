@@ -11,6 +11,7 @@ def test_every_operation_is_carried_out_as_it_is_described() -> None:
         *(("Function", "", name) for name in actions.FUNCTIONS),
         *(("Action", "", name) for name in actions.UNBOUND),
         *(("Action", table, name) for table, name in actions.BOUND),
+        *(("Function", table, name) for table, name in actions.BOUND_FUNCTIONS),
         *(("Action", SET, name) for name in actions.ON_SETS),
     }
 

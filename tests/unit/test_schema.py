@@ -57,7 +57,7 @@ def test_what_only_the_service_can_know_is_written_by_it() -> None:
         "email": "isemailfollowed ee_followreason ee_statustext ee_failurereason opencount lastopenedtime senton "
         "linksclickedcount attachmentopencount replycount ee_proxyopencount ee_machineopencount ee_machineclickcount "
         "emailreminderstatus isemailreminderset attachmentcount conversationindex correlationmethod",
-        "template": "usedcount opencount replycount openrate replyrate ee_clickrate isrecommended",
+        "template": "usedcount ee_followedcount opencount replycount openrate replyrate ee_clickrate isrecommended",
         "activitymimeattachment": "isfollowed anonymouslink filesize ee_notfollowedreason",
         "actioncard": "title description cardtype priority expirydate",
     }

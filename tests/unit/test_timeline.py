@@ -73,7 +73,7 @@ def test_ranges_count_each_hit_once_however_often_it_comes(batches):
     state: ranges.Ranges = {}
     total = 0
     for batch in batches:
-        state, new = ranges.add(state, [f"w-{n:012d}" for n in batch])
+        state, new = ranges.add(state, [("w", n, n) for n in batch])
         total += new
     assert total == len({n for batch in batches for n in batch})
 

@@ -6,7 +6,7 @@ import uuid
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.engagement.tokens import SEGMENT_LENGTH, Token, TokenKind, derive_key, mint, verify
+from shared.engagement.tokens import SEGMENT_LENGTH, Token, TokenKind, derive_key, link_key, mint, verify
 
 SECRETS = {1: b"first secret, thirty-two bytes ok", 2: b"second secret, thirty-two bytes k"}
 
@@ -85,3 +85,43 @@ def test_one_organizations_key_does_not_sign_for_another():
 def test_a_party_is_named_only_where_it_is_known():
     several = Token(1, "contoso", TokenKind.OPEN, uuid.UUID(int=1), 0)
     assert verify(mint(several, SECRETS), SECRETS) == several
+
+
+ELSEWHERE = {1: b"another deployment's secret, with the same key id"}
+
+
+def brought(organization="contoso", secrets=ELSEWHERE):
+    return {(organization, number): (link_key(secret, organization),) for number, secret in secrets.items()}
+
+
+def test_links_of_another_deployment_work_beside_ours_under_the_same_key_id():
+    old, own = mint(EXAMPLE, ELSEWHERE), mint(EXAMPLE, SECRETS)
+    assert old != own
+    assert verify(old, SECRETS) is None
+    assert verify(old, SECRETS, brought()) == verify(own, SECRETS, brought()) == EXAMPLE
+
+
+def test_keys_that_were_brought_under_an_id_that_we_do_not_have_work_too():
+    token = Token(9, "contoso", TokenKind.OPEN, uuid.UUID(int=7), 0)
+    elsewhere = {9: ELSEWHERE[1]}
+    assert verify(mint(token, elsewhere), SECRETS, brought(secrets=elsewhere)) == token
+
+
+def test_keys_that_were_brought_open_links_of_their_organization_only():
+    assert verify(mint(EXAMPLE, ELSEWHERE), SECRETS, brought("fabrikam")) is None
+    other = Token(1, "fabrikam", TokenKind.OPEN, uuid.UUID(int=7), 0)
+    assert verify(mint(other, ELSEWHERE), SECRETS, brought("contoso")) is None
+
+
+def test_of_several_keys_under_one_id_each_opens_its_links():
+    third = {1: b"a third deployment's secret, the same id once more"}
+    both = {("contoso", 1): (link_key(ELSEWHERE[1], "contoso"), link_key(third[1], "contoso"))}
+    assert verify(mint(EXAMPLE, ELSEWHERE), SECRETS, both) == verify(mint(EXAMPLE, third), SECRETS, both) == EXAMPLE
+
+
+@given(tokens, st.integers(1, 40))
+def test_a_cut_token_of_another_deployment_is_refused(token, cut):
+    text = mint(token, {1: ELSEWHERE[1], 2: ELSEWHERE[1]}).replace("/", "")
+    keys = {(token.organization, token.key): (link_key(ELSEWHERE[1], token.organization),)}
+    assert verify(text, {}, keys) == token
+    assert verify(text[:-cut], {}, keys) is None

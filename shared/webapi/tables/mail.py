@@ -5,6 +5,7 @@ calls them writable: nobody but the service can know them.
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 from shared.engagement.options import DRAFT, STATE_OF_STATUS, STATUS_NAMES
 from shared.webapi.schema import (
@@ -21,6 +22,7 @@ from shared.webapi.schema import (
     from_sales,
     guid,
     integer,
+    lazy,
     lookup,
     memo,
     once,
@@ -117,7 +119,7 @@ EMAIL = Table(
             about="The key.",
         ),
         *_of_an_activity("_email"),
-        Column("description", Type.MEMO, 2**30 - 1, lazy=True, about="The body, HTML. Not in lists unless selected."),
+        lazy(memo("description", 0, about="The body, HTML. Not in lists unless selected."), "_body"),
         flag("directioncode", True, "Outgoing", "Incoming", label="Direction", about="Outgoing is ours."),
         flag("followemailuserpreference", False, "True", "False", label="Following", about="Whether to follow it."),
         time("delayedemailsendtime", label="Send Later", about="When to send it; null and the past send now."),
@@ -299,7 +301,9 @@ ACTIVITYMIMEATTACHMENT = Table(
         once(entity_name("objecttypecode", "email", label="Entity", about="The table of objectid: email.")),
         text("filename", 255, label="File Name", about="The name that the recipient sees."),
         text("mimetype", 256, label="Mime Type", about="Its media type (RFC 2045)."),
-        Column("body", Type.MEMO, 2**30 - 1, lazy=True, about="Its content, base64. Not in lists unless selected."),
+        replace(
+            lazy(memo("body", 0, about="Its content, base64. Not in lists unless selected."), "_blob"), binary=True
+        ),
         text("subject", 2000, about="A note."),
         text("attachmentcontentid", 250, label="Content Id", about="Content-ID of an image in the body (cid:)."),
         *all_fixed(

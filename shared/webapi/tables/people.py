@@ -226,6 +226,17 @@ SYSTEMUSER = Table(
                 about="Kinds of cards that they do not want, parted by semicolons (actioncard names them).",
             )
         ),
+        personal(
+            ruled(
+                text(
+                    "ee_timezone",
+                    100,
+                    label="Time Zone",
+                    about="IANA name; by its clock they are told times. Without one the organization's.",
+                ),
+                complaint,
+            )
+        ),
         flag("isdisabled", False, "Disabled", "Enabled", label="Status", about="Whether the user is shut out."),
         fixed(time("createdon", label="Created On", about="When the user was first seen.")),
         fixed(time("modifiedon", label="Modified On", about="When the row was last changed.")),

@@ -1,0 +1,113 @@
+"""Templates over the schema: what their dynamic text may name, whether it is right, and what is filled in."""
+
+import asyncio
+from collections.abc import Collection, Mapping
+from functools import cache
+from typing import Any
+
+from shared.engagement.dynamic_text import (
+    DynamicTextError,
+    Names,
+    Values,
+    columns_in,
+    complaint,
+    fill_html,
+    fill_line,
+)
+from shared.storage.calls import side_by_side
+from shared.storage.organizations import Organization
+from shared.webapi import finding, reading, texts
+from shared.webapi.context import Context
+from shared.webapi.errors import invalid
+from shared.webapi.payloads import Payload
+from shared.webapi.query import Query
+from shared.webapi.schema import LOOKUPS, Column, Type
+from shared.webapi.tables import TABLES
+from shared.webapi.values import formatted, target_of
+
+USER = "systemuser"
+_BODY = TABLES["template"].by_name["body"]
+_SUBJECT_UNITS = TABLES["email"].by_name["subject"].length
+
+
+@cache
+def names_for(kind: str) -> Names:
+    """Return what the dynamic text of a template for the table `kind` may name: that table and the user."""
+    return {
+        name.casefold(): (table.logical, _columns(table.logical))
+        for table in (TABLES[kind], TABLES[USER])
+        for name in (table.logical, table.label or table.logical)
+    }
+
+
+@cache
+def _columns(table: str) -> Mapping[str, str]:
+    """Return a table's columns by their names, case-folded; of two that are displayed alike the first has the name, and
+    a logical name comes before a displayed one."""
+    columns = [column for column in TABLES[table].columns if not column.lazy]
+    displayed = {column.display.casefold(): column.name for column in reversed(columns)}
+    return displayed | {column.name: column.name for column in columns}
+
+
+async def demand_fillable(organization: Organization, row: Mapping[str, Any], written: Payload) -> None:
+    """Raise `Failure` 400 where the texts of a template, as it is to be stored, cannot be filled in; what `written`
+    leaves as it was is read where its table changes."""
+    names = names_for(row["templatetypecode"])
+    retyped = "templatetypecode" in written.columns
+    if retyped or "subject" in written.columns:
+        _demand_right("subject", complaint(row["subject"], names, html=False))
+    body = written.lazy.get("body")
+    if body is None and retyped:
+        body = await texts.read(organization, _BODY, row)
+    # In a thread: a body of megabytes takes a while, and recipients must not wait for it.
+    _demand_right("body", await asyncio.to_thread(complaint, body or "", names, html=True))
+
+
+def _demand_right(column: str, wrong: str) -> None:
+    if wrong:
+        raise invalid(f"The column '{column}' of 'template' cannot be filled in: {wrong}.")
+
+
+async def fill(context: Context, template: finding.Row, kind: str, id: str, user: str) -> tuple[str, str]:
+    """Return subject and body of a template, filled in with the row `id` of the table `kind` and a user.
+
+    Raises `Failure` 404 where there is no such row, 400 where the template cannot be filled in.
+    """
+    names = names_for(template["templatetypecode"])
+    subject, body = template["subject"], await texts.read(context.organization, _BODY, template) or ""
+    try:
+        wanted = columns_in(subject, names, html=False) | columns_in(body, names, html=True)
+        # The row must be there whether or not the template says anything of it.
+        rows = {
+            USER: await reading.read_row(context, TABLES[USER], user),
+            kind: await reading.read_row(context, TABLES[kind], id),
+        }
+        values = await _values(context, rows, wanted)
+        filled = await asyncio.to_thread(fill_html, body, names, values)
+        return _cut(fill_line(subject, names, values)), filled
+    except DynamicTextError as error:
+        raise invalid(f"The template cannot be filled in: {error}.") from None
+
+
+async def _values(context: Context, rows: Mapping[str, finding.Row], wanted: Collection[tuple[str, str]]) -> Values:
+    keys = sorted(wanted)
+    said = await side_by_side(lambda key: _said(context, TABLES[key[0]].by_name[key[1]], rows[key[0]]), keys)
+    return dict(zip(keys, said, strict=True))
+
+
+async def _said(context: Context, column: Column, row: finding.Row) -> str:
+    """Return a value as a reader expects it: the label of a choice, the name behind a lookup, a time with its zone."""
+    value = row[column.name]
+    if value is None:
+        return ""
+    if column.type in LOOKUPS:
+        target = TABLES[target_of(column, row)]
+        pointed = await finding.pointed(context, column, Query(target, select=()), row)
+        return str((pointed or {}).get(target.name) or "")
+    shown = formatted(column, value)
+    return f"{shown} UTC" if shown and column.type is Type.DATETIME else str(value) if shown is None else shown
+
+
+def _cut(subject: str) -> str:
+    """Return a subject as an email holds it."""
+    return subject.encode("utf-16-le", "surrogatepass")[: 2 * _SUBJECT_UNITS].decode("utf-16-le", "ignore")

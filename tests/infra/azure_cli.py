@@ -1,0 +1,55 @@
+"""A stand-in for `az` and `azd` on the PATH of the deployment scripts: what they ask is noted, what they keep is files.
+
+Called as `az` or `azd`; CLI_STATE names the folder. A file `deny-<word>` there makes calls that contain the word fail.
+"""
+
+import json
+import os
+import sys
+from pathlib import Path
+
+
+def main(tool: str, arguments: list[str], state: Path) -> int:
+    """Answer one call; return the exit status."""
+    with (state / "calls").open("a") as calls:
+        calls.write(json.dumps([tool, *arguments]) + "\n")
+    for denied in state.glob("deny-*"):
+        if denied.name.removeprefix("deny-") in " ".join(arguments):
+            print(denied.read_text(), file=sys.stderr)
+            return 1
+    if tool == "azd":
+        name, value = arguments[2:4]
+        (state / f"env-{name}").write_text(value)
+        return 0
+    return az(arguments, state)
+
+
+def az(arguments: list[str], state: Path) -> int:
+    """Answer what the scripts ask of `az`."""
+
+    def option(name: str) -> str:
+        return arguments[arguments.index(name) + 1] if name in arguments else ""
+
+    secret, assigned = state / "secret", state / "assigned"
+    if arguments[:3] == ["keyvault", "secret", "show"]:
+        if not secret.exists():
+            print("ERROR: (SecretNotFound) A secret with (name/id) token-secrets was not found", file=sys.stderr)
+            return 1
+        print(secret.read_text())
+    elif arguments[:3] == ["keyvault", "secret", "set"]:
+        secret.write_text(Path(option("--file")).read_text())
+    elif arguments[:2] == ["functionapp", "show"]:
+        print("/subscriptions/1/resourceGroups/g/providers/Microsoft.Web/sites/f")
+    elif arguments[:3] == ["ad", "sp", "show"]:
+        print("files-role" if "appRoles" in option("--query") else "graph-object")
+    elif option("--method") == "get" and "appRoleAssignments" in option("--url"):
+        print(assigned.read_text() if assigned.exists() else "")
+    elif option("--method") == "post" and "appRoleAssignments" in option("--url"):
+        assigned.write_text(json.loads(option("--body"))["appRoleId"])
+    elif option("--method") == "get" and "applications" in option("--url"):
+        print("11111111-2222-3333-4444-555555555555")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(Path(sys.argv[0]).name, sys.argv[1:], Path(os.environ["CLI_STATE"])))
