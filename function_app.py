@@ -3,6 +3,10 @@
 import azure.functions as func
 
 from functions import delivery, engagement, health, mailbox, privacy, recipients, telling, templates, webapi, withdrawal
+from shared import logs, telemetry
+
+logs.redact()
+telemetry.start()
 
 app = func.FunctionApp(http_auth_level=func.AuthLevel.ANONYMOUS)
 

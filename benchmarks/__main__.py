@@ -1,7 +1,7 @@
 """`make bench`: what a hit costs beside a synchronous tracker, and what grows with lists, the agenda and the figures.
 
 Nothing here passes or fails: figures belong to the machine they were measured on. docs/benchmarks.md keeps the ones
-that decisions rest on. `python -m benchmarks labels|throughput|outage|cold|lists|agenda|figures|recommending` runs one
+that decisions rest on. `python -m benchmarks PART` runs one part: those of `PARTS` below.
 part.
 """
 
@@ -11,7 +11,7 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from benchmarks import agenda as scheduling
@@ -21,10 +21,12 @@ from benchmarks import labels as labelling
 from benchmarks import lists as listing
 from benchmarks import recommending as simulated
 from benchmarks.load import Load
+from local.ingestion import ingestion
 
 CONNECTIONS = (1, 8, 32)
 CELLS = [(kind, connections) for kind in ("pixel", "link") for connections in CONNECTIONS]
 ROUNDS = 3
+TURNS = 6
 
 type Measured = tuple[Load, float]
 
@@ -54,6 +56,28 @@ def throughput() -> None:
         return
     with tempfile.TemporaryDirectory(prefix="email-engagement-bench-") as directory:
         _throughput(Path(directory))
+
+
+def observability() -> None:
+    """Print what exporting metrics costs the recipients' path: two hosts on one storage in turn, off and on.
+
+    Neither folds: which of them would get the messages of what either recorded is chance.
+    """
+    if not load.has_wrk():
+        _say("skipped: wrk is not installed (apt-get install wrk)")
+        return
+    with (
+        tempfile.TemporaryDirectory(prefix="email-engagement-bench-") as directory,
+        service.without("fold"),
+        ingestion() as sink,
+        service.running(Path(directory)) as off,
+        service.second_host(off, service.exporting_to(sink)) as on,
+    ):
+        while not sink.items:
+            time.sleep(0.1)
+        before = len(sink.paths)
+        _compare_hosts({"off": (off.url, off.host.pid), "on": on}, off, Path(directory))
+        _say(f"\nexports during the measurement: {len(sink.paths) - before}")
 
 
 def outage() -> None:
@@ -149,8 +173,36 @@ def _compare(peer: peers.Peer, directory: Path) -> None:
     _say("\n".join(ratios))
 
 
+def _compare_hosts(hosts: Mapping[str, tuple[str, int]], own: service.Service, directory: Path) -> None:
+    """Measure each of `hosts` (address and process id, by name) in turn; the ratio is of the last to the first.
+
+    They change places with every turn: the emulator slows down with every row that it holds.
+    """
+    ratios: list[str] = []
+    _header()
+    for kind, connections in [cell for cell in CELLS if cell[1] > 1]:
+        paths = own.pixels if kind == "pixel" else own.links
+        found: dict[str, list[Measured]] = {name: [] for name in hosts}
+        for turn in range(TURNS):
+            for name in list(hosts)[:: 1 if turn % 2 else -1]:
+                found[name].append(_measure(*hosts[name], paths, connections, directory))
+        for name, rounds in found.items():
+            _median_row(f"{kind}, {name}", connections, rounds)
+        first, *_, last = found.values()
+        ratios.append(f"| {kind} | {connections} | {_ratio(last, first)} | {_cost_ratio(last, first)} |")
+    _say(f"\n| {' / '.join(reversed(list(hosts)))} | connections | hits/s | CPU/hit |\n|---|--:|--:|--:|")
+    _say("\n".join(ratios))
+
+
 def _ratio(ours: Sequence[Measured], peer: Sequence[Measured]) -> str:
-    ratios = [a[0].per_second / b[0].per_second for a, b in zip(ours, peer, strict=True)]
+    return _spread([a[0].per_second / b[0].per_second for a, b in zip(ours, peer, strict=True)])
+
+
+def _cost_ratio(ours: Sequence[Measured], peer: Sequence[Measured]) -> str:
+    return _spread([a[1] / b[1] for a, b in zip(ours, peer, strict=True)])
+
+
+def _spread(ratios: Sequence[float]) -> str:
     return f"{statistics.median(ratios):.2f} ({min(ratios):.2f}-{max(ratios):.2f})"
 
 
@@ -200,6 +252,7 @@ def _say(text: str) -> None:
 PARTS: dict[str, Callable[[], None]] = {
     "cold": cold,
     "throughput": throughput,
+    "observability": observability,
     "outage": outage,
     "labels": labels,
     "lists": lists,

@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,6 +16,7 @@ import httpx
 
 from local import azurite
 from local.functions_host.app_settings import load_app_settings
+from local.ingestion import Ingestion
 from local.processes import is_port_free, spawn, stop
 from local.seed import seed
 from shared.engagement.times import iso_seconds, milliseconds
@@ -53,7 +54,7 @@ class Service:
 @contextlib.contextmanager
 def running(directory: Path) -> Iterator[Service]:
     """Run a service with sent mails in `directory` until the block ends."""
-    port = next(p for p in range(7500, 9000, 10) if all(is_port_free(p + n) for n in range(4)))
+    port = next(p for p in range(7500, 9000, 10) if all(is_port_free(p + n) for n in range(5)))
     os.environ |= {
         "AzureWebJobsStorage": azurite.connection_string(port + 1),
         "BASE_URL": f"http://127.0.0.1:{port}",
@@ -76,6 +77,41 @@ def running(directory: Path) -> Iterator[Service]:
         if host is not None:
             stop(host)
         stop(service.azurite if service is not None else storage)
+
+
+@contextlib.contextmanager
+def without(function: str) -> Iterator[None]:
+    """Disable a function, as Azure's app setting does, in the hosts that are started in the block."""
+    name = f"AzureWebJobs.{function}.Disabled"
+    os.environ[name] = "true"
+    try:
+        yield
+    finally:
+        del os.environ[name]
+
+
+@contextlib.contextmanager
+def second_host(own: Service, environment: Mapping[str, str]) -> Iterator[tuple[str, int]]:
+    """Run a second host on the same storage until the block ends; yield its address and process id."""
+    port = own.azurite_port + 3
+    url = f"http://127.0.0.1:{port}"
+    with (own.directory / "second-host.log").open("wb") as log:
+        host = spawn(
+            [sys.executable, "-m", "local.functions_host"],
+            environment={**os.environ, **environment, "PORT": str(port)},
+            output=log,
+        )
+    try:
+        _wait_until_healthy(url, host)
+        yield url, host.pid
+    finally:
+        stop(host)
+
+
+def exporting_to(sink: Ingestion) -> dict[str, str]:
+    """Return the app settings of a host that exports its metrics to `sink`, once in every round of a benchmark: twenty
+    times as often as it would."""
+    return {"APPLICATIONINSIGHTS_CONNECTION_STRING": sink.connection_string, "OTEL_METRIC_EXPORT_INTERVAL": "3000"}
 
 
 def wait_until_folded(limit: float = 300) -> float:

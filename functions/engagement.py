@@ -7,6 +7,8 @@ import azure.functions as func
 
 blueprint = func.Blueprint()
 
+_HALF_A_MINUTE = 30
+
 
 @blueprint.queue_trigger("message", "fold", connection="AzureWebJobsStorage")
 async def fold(message: func.QueueMessage) -> None:
@@ -39,13 +41,15 @@ async def figures(message: func.QueueMessage) -> None:
 @blueprint.timer_trigger("timer", "*/30 * * * * *", run_on_startup=True, use_monitor=False)
 async def sweep(timer: func.TimerRequest) -> None:  # noqa: ARG001 - the worker passes it by name
     """Find what lost messages left behind: journal partitions older than 90 seconds, changes that the figures do not
-    know, and spool files of processes that are gone."""
-    from shared.services import figuring, folding
+    know, and spool files of processes that are gone. Once a minute, count what was given up."""
+    from shared.services import figuring, folding, watching
     from shared.services.recording import start_draining
 
     start_draining()
     await folding.sweep(datetime.now(UTC))
     await figuring.sweep(datetime.now(UTC))
+    if datetime.now(UTC).second < _HALF_A_MINUTE:
+        await watching.count_poison()
 
 
 @blueprint.timer_trigger("timer", "0 22 * * * *", run_on_startup=False, use_monitor=False)

@@ -85,6 +85,24 @@ class Storage:
     client_id: str
 
 
+@dataclass(frozen=True, slots=True)
+class Telemetry:
+    """Where metrics go: the connection string of Application Insights, and the seconds between two exports."""
+
+    connection_string: str
+    interval: float
+
+
+def telemetry(environment: Mapping[str, str]) -> Telemetry | None:
+    """Return where metrics go, None where they go nowhere. Raises `SettingError`.
+
+    Apart from `settings`, as it is asked for while the app is loaded, before it is known what else is wrong.
+    """
+    connection = environment.get("APPLICATIONINSIGHTS_CONNECTION_STRING", "")
+    milliseconds = _count(environment, "OTEL_METRIC_EXPORT_INTERVAL", 60_000)
+    return Telemetry(connection, milliseconds / 1000) if connection else None
+
+
 def read_storage(environment: Mapping[str, str]) -> Storage:
     """Return the settings of the deployment's storage account, all that tools need; raise `SettingError`."""
     storage = environment.get("AzureWebJobsStorage", "")

@@ -19,6 +19,7 @@ from urllib.parse import urlsplit
 
 import aiohttp
 
+from shared import metrics
 from shared.settings import SettingError, settings
 
 if TYPE_CHECKING:
@@ -149,6 +150,7 @@ def error_for(status: int, headers: Mapping[str, str], code: str, message: str) 
     """Return the error that an HTTP answer stands for; header names in any case of a case-insensitive mapping."""
     waiting = headers.get("Retry-After") or headers.get("retry-after")
     if status == 429 or (status == 503 and waiting):
+        metrics.GRAPH_THROTTLED.add(str(status))
         return Throttled(status, code, message, retry_after(waiting))
     if status in _TRANSIENT or (status >= 500 and status != 507):
         return Unreachable(status, code, message)

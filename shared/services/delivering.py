@@ -17,6 +17,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
 
+from shared import metrics
 from shared.engagement.options import BCC, CC, FAILED, SENDER, SENT, TO
 from shared.engagement.refusals import BROKEN, MESSAGE_GONE, UNCERTAIN, UNREACHABLE, why_rejected
 from shared.engagement.times import iso_seconds, milliseconds, parse_iso
@@ -311,6 +312,7 @@ async def _finish(claim: Claim, state: mail.MessageState) -> None:
         "_sentbody": None,
     }
     await record("sent", claim, changes)
+    metrics.SENDS.add(claim.organization.name)
     await _forget_body(claim, body)
 
 
@@ -340,6 +342,7 @@ async def _fail(claim: Claim, reason: str) -> None:
         "_sentbody": None,
     }
     await record("failed", claim, changes)
+    metrics.SEND_FAILURES.add(claim.organization.name)
     _log.warning("email %s of %s was not sent", claim.id, claim.organization.name)
     await _forget_body(claim, body)
     await step("card", alerting.settle_failure(claim.organization, claim.id, claim.clock()))

@@ -7,13 +7,15 @@ same rows, it gives the same. The journal rows are deleted last, exactly those t
 import asyncio
 import logging
 import random
+import time
 import uuid
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
 import orjson
 
+from shared import metrics
 from shared.engagement import frozen, ranges
 from shared.engagement.counting import Counters
 from shared.engagement.hits import Kind
@@ -93,14 +95,18 @@ async def fold_email(organization_name: str, email_id: str, now: datetime) -> No
 
 
 async def sweep(now: datetime) -> None:
-    """Wake the fold for every partition that a lost message left behind."""
+    """Wake the fold for every partition that a lost message left behind, and tell the operator how old the oldest is
+    (seconds since its last hit can have come)."""
     before = int(now.timestamp() - SWEEP_SECONDS) // 60
+    oldest = 0.0
     for organization in await list_organizations():
         try:
             for partition in await journal.old_partitions(organization, before):
+                oldest = max(oldest, now.timestamp() - (journal.partition_minute(partition) + 1) * 60)
                 await queues.send(queues.FOLD, {"organization": organization.name, "partition": partition})
         except StorageError as error:
             _log.warning("the journal of %s was not swept: %s", organization.name, error.code)
+    metrics.JOURNAL_AGE.set(oldest)
 
 
 async def _fold_hits(organization: Organization, rows: Sequence[journal.Row], now: datetime) -> None:
@@ -108,10 +114,15 @@ async def _fold_hits(organization: Organization, rows: Sequence[journal.Row], no
     for row in rows:
         by_email.setdefault(row["email"], []).append(row)
     gate = asyncio.Semaphore(_PARALLEL_EMAILS)
+    started = time.monotonic()
 
     async def one(email_id: str, own: Sequence[journal.Row]) -> None:
         async with gate:
             await _fold_email(organization, email_id, own, now)
+        received = [journal.received_at(row) for row in own if journal.counted_run(row) is None]
+        if received:
+            waited = now.timestamp() - min(received) / 1000
+            metrics.FOLD_LAG.record(max(0.0, waited) + time.monotonic() - started, organization.name)
 
     # Every email gets its turn even where one fails; the first failure is then the message's, which comes again.
     results = await asyncio.gather(*(one(*item) for item in by_email.items()), return_exceptions=True)
@@ -207,6 +218,7 @@ async def _commit(
         await habits.keep(organization, partition, read_at or "", len(timeline.events))
     if rows or changes:
         await emails.commit(organization, partition.email, changes, rows)
+    _count_labels(organization, timeline, {observation.id for observation in taken}, len(beyond))
     # A fold that brings nothing new was woken for these, or is one again that died before it sent the message.
     waking = [
         at
@@ -219,6 +231,14 @@ async def _commit(
     for kind, state in cards.items():
         if state in alerting.UNFINISHED:
             await _settle(organization, partition, timeline, kind, state, now)
+
+
+def _count_labels(organization: Organization, timeline: Timeline, taken: Container[str], beyond: int) -> None:
+    for event in timeline.events:
+        if event.observation.id in taken:
+            metrics.LABELS.add(organization.name, event.verdict.label.name.lower())
+    if beyond:
+        metrics.LABELS.add(organization.name, Label.MACHINE.name.lower(), count=beyond)
 
 
 async def tell_all(facts: Email, observations: Sequence[Observation]) -> Timeline:

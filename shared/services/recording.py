@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 
+from shared import metrics
 from shared.engagement.floods import Floods, Source
 from shared.engagement.hits import Hit, Kind, client_address, kept_headers
 from shared.engagement.tokens import Token, TokenKind
@@ -61,7 +62,7 @@ class Recorder:
 
     async def record(self, organization: str, row: Row) -> None:
         """Return when the row is committed or spooled; at the latest when the budget is over."""
-        self._count()
+        self._count(organization)
         await self._commit(organization, row)
 
     async def record_counted(self, organization: str, source: Source, row: Row) -> None:
@@ -69,7 +70,7 @@ class Recorder:
 
         `row` is of `journal.make_count`. Returns when it is committed or spooled, like `record`.
         """
-        self._count()
+        self._count(organization)
         writer = self._writer(organization)
         before = self._counted.get(source)
         is_open = before is not None and before.batches == writer.batches and not before.task.done()
@@ -110,7 +111,8 @@ class Recorder:
         second = int(time.monotonic())
         return any(at >= second - 1 and hits > BUSY_RATE for at, hits in (self._this_second, self._last_second))
 
-    def _count(self) -> None:
+    def _count(self, organization: str) -> None:
+        metrics.HITS.add(organization)
         second = int(time.monotonic())
         if self._this_second[0] != second:
             self._last_second, self._this_second = self._this_second, (second, 0)
@@ -154,6 +156,7 @@ class Recorder:
             # Refused for good as it stands; one bad row must not hold up the others.
             if len(rows) == 1:
                 self.spool.lost += 1
+                metrics.HITS_LOST.add()
                 _log.exception("a spooled hit was refused by the journal of %s: %s", organization, error.code)
                 return
             for row in rows:

@@ -80,6 +80,12 @@ def counted_run(row: Row) -> Run | None:
     return row["partition"][11:], first, first + row["hit"][0] - 1
 
 
+def received_at(row: Row) -> int:
+    """Return when a hit came (milliseconds since the epoch)."""
+    at: int = row["hit"][2]
+    return at
+
+
 def next_hit_id() -> str:
     """Return the identity of this process's next hit."""
     return f"{WRITER}-{next(_sequence):012d}"

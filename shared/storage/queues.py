@@ -45,6 +45,33 @@ async def send(
         noted.held["message", queue, uuid.uuid4()] = lambda: _send(queue, kept, delay, account)
 
 
+async def count_messages(queue: str) -> int:
+    """Return about how many messages a queue of the deployment holds, hidden ones too; 0 where there is no such queue.
+
+    Raises `StorageError`, `Unavailable` where the service does not answer.
+    """
+    account = host_account()
+    url = f"{account.queue_url}/{queue}"
+    date = http_date()
+    headers = {
+        "x-ms-date": date,
+        "x-ms-version": API_VERSION,
+        "Authorization": await authorization(
+            account,
+            lambda: (
+                f"GET\n\n\n\nx-ms-date:{date}\nx-ms-version:{API_VERSION}\n/{account.name}{path_of(url)}?comp=metadata"
+            ),
+        ),
+    }
+    async with call("GET", f"{url}?comp=metadata", headers, None) as response:
+        await response.read()
+        if response.status == 404:
+            return 0
+        if response.status >= 300:
+            raise error_for(response.status, response.headers.get("x-ms-error-code", ""))
+        return int(response.headers["x-ms-approximate-messages-count"])
+
+
 async def _send(queue: str, message: Mapping[str, str], delay: timedelta, account: Account | None) -> None:
     account = account or host_account()
     url = f"{account.queue_url}/{queue}/messages"

@@ -17,11 +17,14 @@ from typing import Any
 
 import orjson
 
+from shared import metrics
+
 type Row = dict[str, Any]
 type Write = Callable[[str, list[Row]], Awaitable[None]]
 
 _SUFFIX = ".spool"
 _BATCH = 100
+_CHUNK = 1024 * 1024
 
 _log = logging.getLogger(__name__)
 
@@ -30,6 +33,7 @@ _log = logging.getLogger(__name__)
 class _File:
     path: Path
     descriptor: int
+    hits: int = 0
 
 
 class Spool:
@@ -56,6 +60,8 @@ class Spool:
         except OSError as error:
             return self._lose(f"SPOOL_DIR cannot be written: {error.strerror}")
         self._size += len(line)
+        self._open.hits += 1
+        self._tell()
         return True
 
     @property
@@ -74,6 +80,7 @@ class Spool:
                 self._waiting.append(file)
                 self._size += os.fstat(file.descriptor).st_size
                 adopted += 1
+        self._tell()
         return adopted
 
     async def drain(self, write: Write) -> int:
@@ -92,6 +99,7 @@ class Spool:
             self._size -= os.fstat(file.descriptor).st_size
             file.path.unlink(missing_ok=True)
             os.close(file.descriptor)
+            self._tell()
         return written
 
     def _create(self) -> _File:
@@ -112,18 +120,29 @@ class Spool:
             except OSError:
                 os.close(descriptor)
                 return None
-            return _File(renamed, descriptor)
+            return _File(renamed, descriptor, _count_lines(descriptor))
         return None
 
     def _next_path(self) -> Path:
         self._number += 1
         return self.directory / f"{self.writer}-{self._number:06d}{_SUFFIX}"
 
+    def _tell(self) -> None:
+        """Tell the operator how many hits wait."""
+        files = (*self._waiting, *([self._open] if self._open else []))
+        metrics.SPOOL_WAITING.set(sum(file.hits for file in files))
+
     def _lose(self, why: str) -> bool:
         self.lost += 1
+        metrics.HITS_LOST.add()
         if self.lost & (self.lost - 1) == 0:
             _log.error("%d hits lost so far: %s", self.lost, why)
         return False
+
+
+def _count_lines(descriptor: int) -> int:
+    os.lseek(descriptor, 0, os.SEEK_SET)
+    return sum(chunk.count(b"\n") for chunk in iter(lambda: os.read(descriptor, _CHUNK), b""))
 
 
 def _batches(path: Path) -> Iterator[tuple[str, list[Row]]]:
