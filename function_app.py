@@ -2,7 +2,7 @@
 
 import azure.functions as func
 
-from functions import delivery, engagement, health, mailbox, recipients, telling, templates, webapi
+from functions import delivery, engagement, health, mailbox, privacy, recipients, telling, templates, webapi, withdrawal
 from shared import logs, telemetry
 
 logs.redact()
@@ -10,5 +10,5 @@ telemetry.start()
 
 app = func.FunctionApp(http_auth_level=func.AuthLevel.ANONYMOUS)
 
-for part in (recipients, health, mailbox, webapi, delivery, engagement, telling, templates):
+for part in (recipients, withdrawal, health, mailbox, webapi, delivery, engagement, telling, templates, privacy):
     app.register_functions(part.blueprint)

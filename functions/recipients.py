@@ -61,7 +61,7 @@ async def image(req: func.HttpRequest) -> func.HttpResponse:
     """Answer an inline image; where storage cannot be reached, a transparent one instead of an error."""
     token = _token(req)
     if token is None or token.kind not in (TokenKind.IMAGE, TokenKind.QUIET_IMAGE):
-        return _not_found()
+        return not_found()
     from shared.services.images import find_image
 
     if token.kind is TokenKind.IMAGE:
@@ -76,7 +76,7 @@ async def image(req: func.HttpRequest) -> func.HttpResponse:
 async def _redirect(req: func.HttpRequest, kind: TokenKind) -> func.HttpResponse:
     token = _token(req)
     if token is None or token.kind is not kind:
-        return _not_found()
+        return not_found()
     await _record(req, token)
     return func.HttpResponse(b"", status_code=302, headers={**_UNCACHED, "Location": token.target})
 
@@ -94,5 +94,6 @@ async def _record(req: func.HttpRequest, token: Token) -> None:
         _log.exception("a hit on email %s of %s was not recorded", token.email, token.organization)
 
 
-def _not_found() -> func.HttpResponse:
+def not_found() -> func.HttpResponse:
+    """Answer a link that we did not sign."""
     return func.HttpResponse(NOT_FOUND, status_code=404, mimetype="text/html", headers=_UNCACHED)

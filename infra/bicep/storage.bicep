@@ -15,7 +15,7 @@ param operatorAddress string
 var isPrivate = !empty(endpointSubnetId)
 var services = ['blob', 'queue', 'table']
 // shared/storage/queues.py and provisioning.py name these; a test holds both to the same list.
-var queues = ['deliver', 'figures', 'fold', 'mailbox', 'remind', 'tell', 'unlink']
+var queues = ['deliver', 'figures', 'fold', 'mailbox', 'privacy', 'remind', 'tell', 'unlink']
 var tables = ['Organizations', 'Agenda']
 var packageContainer = 'app-package'
 

@@ -2,7 +2,8 @@
 
 Source: the Dynamics 365 Sales product page on email engagement (an email can be followed only if To and Cc hold
 accounts, contacts and leads, all of which allow it) and the schema, where ``isemailfollowed`` overrides
-``followemailuserpreference``. Bcc is neither followed nor looked at.
+``followemailuserpreference``. Bcc is neither followed nor looked at, but for who has withdrawn: a hit does not say
+whose it is.
 """
 
 from collections.abc import Sequence
@@ -22,19 +23,26 @@ _KINDS = {"": "an address", "systemuser": "a user", "queue": "a queue"}
 @dataclass(frozen=True, slots=True)
 class Party:
     """A recipient: `role` is its ``participationtypemask``, `kind` the table of its record ("" where the address has
-    none), `name` what a seller knows it by, `allows` its record's ``followemail`` (Allow by default)."""
+    none), `name` what a seller knows it by, `allows` its record's ``followemail`` (Allow by default), `consents`
+    whether it has granted consent, `withdrew` whether it has denied or withdrawn it, None where that could not be
+    looked up."""
 
     role: int
     kind: str
     name: str
     allows: bool = True
+    consents: bool = False
+    withdrew: bool | None = False
 
 
-def why_not_followed(*, preference: bool, switched_on: bool, parties: Sequence[Party]) -> str | None:
+def why_not_followed(
+    *, preference: bool, switched_on: bool, parties: Sequence[Party], prior_consent: bool = False
+) -> str | None:
     """Return why an email is not followed, naming the party that stands in the way, or None when it is followed.
 
-    `preference` is ``followemailuserpreference``, `switched_on` the organization's ``isemailmonitoringallowed``. Where
-    several parties stand in the way, the one who does not allow it is named before one who is of another kind.
+    `preference` is ``followemailuserpreference``, `switched_on` the organization's ``isemailmonitoringallowed``,
+    `prior_consent` whether it demands consent first. Where several parties stand in the way, one who does not want it
+    is named before one who was not asked, and that one before one who is of another kind.
 
     >>> why_not_followed(preference=True, switched_on=True, parties=[Party(TO, "contact", "Ann", allows=False)])
     'Ann does not allow following'
@@ -49,6 +57,14 @@ def why_not_followed(*, preference: bool, switched_on: bool, parties: Sequence[P
     for party in looked_at:
         if party.kind in FOLLOWABLE and not party.allows:
             return f"{party.name} does not allow following"
+    for party in parties:
+        if party.withdrew:
+            return f"{party.name} has withdrawn from following"
+        if party.withdrew is None:
+            return f"whether {party.name} allows following could not be looked up"
+    for party in looked_at:
+        if prior_consent and party.kind in FOLLOWABLE and not party.consents:
+            return f"{party.name} has not consented to following"
     for party in looked_at:
         if party.kind not in FOLLOWABLE:
             return (

@@ -64,6 +64,7 @@ def instrument(
     image_url: Callable[[int, str], str | None],
     pixel_url: str,
     attachments: Sequence[tuple[str, str]] = (),
+    footer: str = "",
     is_ours: Callable[[str], str | None] = lambda _: None,
     untouched_domains: Collection[str] = (),
     max_link_length: int = 2000,
@@ -73,17 +74,18 @@ def instrument(
     """The followed form of a body; any string is one, nothing raises but what the functions given raise.
 
     `link_url(item, target)` makes the redirect to a target. `image_url(item, source)` makes the address of a hosted
-    image, None where that image is to stay (one of ours then becomes inert). `attachments`: file name and address of
-    the followed ones. `is_ours(url)`: "link", "pixel", "image" or "attachment" for an address that this service made,
-    None for others. `untouched_domains`: never followed, with their subdomains. `max_link_length`: in characters of the
-    redirect. `max_length`: in characters of the result as JSON with ASCII escapes; links that do not fit are not
-    followed. The result is longer where the body with pixel, images and attachments alone does not fit. `max_links`:
-    how many links are followed; a token numbers them in two bytes.
+    image, None where that image is to stay (one of ours then becomes inert). `attachments`: file name and address
+    of the followed ones. `footer`: HTML that stands last, before the pixel. `is_ours(url)`: "link", "pixel",
+    "image" or "attachment" for an address that this service made, None for others. `untouched_domains`: never
+    followed, with their subdomains. `max_link_length`: in characters of the redirect. `max_length`: in characters
+    of the result as JSON with ASCII escapes; links that do not fit are not followed. The result is longer where the
+    body with pixel, images and attachments alone does not fit. `max_links`: how many links are followed; a token
+    numbers them in two bytes.
     """
     body = read(html)
     images, edits = _host_images(body.pictures, image_url, is_ours)
     edits.append(Edit(body.end_of_own_text, body.end_of_own_text, attachment_block(attachments)))
-    edits.append(Edit(body.end, body.end, pixel(pixel_url)))
+    edits.append(Edit(body.end, body.end, footer + pixel(pixel_url)))
     room = None
     if max_length is not None:
         room = max_length - _json_length(html) - 2 - sum(_growth(html, edit) for edit in edits)

@@ -9,7 +9,7 @@ A token is base64url of::
     item     2 bytes, big-endian
     email    16 bytes
     name     1 byte length, then the organization's name
-    target   the rest: a link's or a sharing link's URL, ASCII
+    target   the rest: a link's or a sharing link's URL, or who withdraws, ASCII
     tag      16 bytes: HMAC-SHA-256 of all the above, truncated (RFC 2104 section 5)
 
 split with ``/`` into segments under 200 characters, because front ends reject long ones.
@@ -45,6 +45,7 @@ class TokenKind(StrEnum):
     LINK = "c"
     ATTACHMENT = "a"
     QUIET_IMAGE = "q"
+    WITHDRAWAL = "w"
 
     @property
     def route(self) -> str:

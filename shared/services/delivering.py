@@ -23,12 +23,18 @@ from shared.engagement.refusals import BROKEN, MESSAGE_GONE, UNCERTAIN, UNREACHA
 from shared.engagement.times import iso_seconds, milliseconds, parse_iso
 from shared.graph import mail
 from shared.graph.client import GraphError, Rejected, Throttled, Unreachable
-from shared.services import alerting
+from shared.services import alerting, consenting
 from shared.services.claiming import Claim, Clock, Gone, Lost, iso, record, release, renew, step, take
 from shared.services.errors import Refused
 from shared.services.mailboxes import follow_mailbox
 from shared.services.preparing import prepare, reader
-from shared.services.recipients import check_recipients, read_people, recipients_of, why_not_followed
+from shared.services.recipients import (
+    check_recipients,
+    read_people,
+    read_restrictions,
+    recipients_of,
+    why_not_followed,
+)
 from shared.services.sending import size_on_the_way
 from shared.storage import blobs, emails, records
 from shared.storage.account import NotFound, StorageError, Unavailable
@@ -169,14 +175,21 @@ async def _carry_out(claim: Claim) -> timedelta | None:
 
 async def _judge(claim: Claim) -> None:
     """Judge recipients and consent as they are now: the mail may have waited for months since it was sent."""
-    recipients = recipients_of(await read_people(claim.organization, (await _read(claim)).parties))
+    parties = (await _read(claim)).parties
+    restrictions = await read_restrictions(claim.organization, parties)
+    recipients = recipients_of(await read_people(claim.organization, parties))
     try:
         check_recipients(claim.organization, recipients)
     except Refused as error:
         raise _CannotSend(str(error)) from None
-    reason = why_not_followed(claim.organization, claim.email, recipients)
-    if reason != claim.email.get("ee_followreason"):
-        await record("judged", claim, {"isemailfollowed": reason is None, "ee_followreason": reason})
+    reason = why_not_followed(claim.organization, claim.email, recipients, restrictions)
+    judged = {
+        "isemailfollowed": reason is None,
+        "ee_followreason": reason,
+        **consenting.marks(claim.organization, reason, restrictions or {}),
+    }
+    if any(claim.email.get(name) != value for name, value in judged.items()):
+        await record("judged", claim, judged)
 
 
 async def _look(claim: Claim) -> mail.MessageState | None:

@@ -16,7 +16,8 @@ from typing import Any
 import orjson
 
 from shared import metrics
-from shared.engagement import figures, ranges
+from shared.engagement import frozen, ranges
+from shared.engagement.counting import Counters
 from shared.engagement.hits import Kind
 from shared.engagement.labels import Email, Label, Observation, dump, load, observe
 from shared.engagement.reading_times import dump as dump_times
@@ -24,7 +25,7 @@ from shared.engagement.reading_times import reading_times
 from shared.engagement.timeline import Event, Timeline, alert_at, first_by_person, tell, within_budget
 from shared.engagement.times import MAX_TIME, from_milliseconds, iso_seconds, milliseconds, parse_iso
 from shared.engagement.tokens import derive_key
-from shared.services import alerting, habits
+from shared.services import alerting, consenting, habits
 from shared.services.recording import is_busy
 from shared.settings import settings
 from shared.storage import emails, journal, queues
@@ -135,10 +136,12 @@ async def _fold_email(organization: Organization, email_id: str, rows: Sequence[
     new = [_observe(organization.name, row) for row in rows if journal.counted_run(row) is None]
     for attempt in range(_ATTEMPTS):
         partition = await emails.read_partition(organization, email_id, interactions=True)
-        if partition is None or not _is_kept(organization, partition.email):
+        if partition is None:
             return
         try:
-            await _commit(organization, partition, new, counted, now)
+            if await _may_be_kept(organization, partition, now):
+                oldest = oldest_kept(organization, now)
+                await _commit(organization, partition, [one for one in new if one.at >= oldest], counted, now)
         except PreconditionFailed:
             await asyncio.sleep(random.uniform(0, 0.02 * (attempt + 1)))  # noqa: S311 - spreads the contenders
         except NotFound:
@@ -148,9 +151,33 @@ async def _fold_email(organization: Organization, email_id: str, rows: Sequence[
     raise StorageError(412, "EmailIsBusy", f"email {email_id} was changed {_ATTEMPTS} times while it was folded")
 
 
-def _is_kept(organization: Organization, email: Mapping[str, Any]) -> bool:
-    """Whether hits on this email may be kept: the organization's switch is on and the email is followed."""
-    return bool(organization.settings["isemailmonitoringallowed"] and email.get("isemailfollowed"))
+async def _may_be_kept(organization: Organization, partition: EmailPartition, now: datetime) -> bool:
+    """Return whether hits on this email may be kept: the organization's switch is on, the email is followed, and no
+    recipient has withdrawn. Where one has, that is noted on the email, for ever."""
+    email = partition.email
+    if not organization.settings["isemailmonitoringallowed"] or not email.get("isemailfollowed"):
+        return False
+    if email.get("ee_followendedon"):
+        if email.get("_erased") and any(map(is_hit, partition.interactions)):
+            # Written by a fold of hundreds of hits that began before the erasure and then found the email changed.
+            gone = [Operation("delete", row, "*") for row in partition.interactions if is_hit(row)]
+            await emails.commit(organization, email, {}, gone)
+        return False
+    ended = await consenting.ended(organization, partition, now)
+    if ended is not None:
+        await emails.commit(organization, email, {"ee_followendedon": ended})
+    return ended is None
+
+
+def oldest_kept(organization: Organization, now: datetime) -> int:
+    """Return from when on hits are kept (ms), 0 where the organization keeps them for ever."""
+    days = organization.settings["ee_retentiondays"]
+    return milliseconds(now - timedelta(days=days)) if days else 0
+
+
+def is_hit(interaction: Mapping[str, Any]) -> bool:
+    """Return whether an interaction is a hit, or a flood of them, and not a reply."""
+    return "_observation" in interaction or "_flood" in interaction
 
 
 def _observe(organization: str, row: journal.Row) -> Observation:
@@ -165,24 +192,27 @@ async def _commit(
     counted: Sequence[ranges.Run],
     now: datetime,
 ) -> None:
+    gone = frozen.load(partition.email.get("_frozen"))
     held = {row["_hit"]: row for row in partition.interactions if "_observation" in row}
     flood = next((row for row in partition.interactions if "_flood" in row), None)
-    kept = [load(row["_observation"]) for row in held.values()]
-    fresh = [observation for observation in {o.id: o for o in new}.values() if observation.id not in held]
+    # What came before is in the numbers that are kept already; its rows are being removed.
+    kept = [hit for row in held.values() if (hit := load(row["_observation"])).at >= gone.before]
+    fresh = [o for o in {o.id: o for o in new}.values() if o.id not in held and o.at >= gone.before]
     taken, beyond = within_budget(kept, fresh)
-    facts = _facts(partition)
-    timeline = await _tell(facts, [*kept, *taken])
+    facts = facts_of(partition)
+    timeline = await tell_all(facts, [*kept, *taken])
     rows = _changed_rows(partition, held, timeline, now)
     beyond_budget = [*counted, *(ranges.run_of(observation.id) for observation in beyond)]
     if beyond_budget:
         rows.extend(_flood_row(partition, flood, beyond_budget, now))
     due = {kind: alert_at(facts, timeline, hits) for kind, hits in alerting.HITS.items()}
-    cards = _cards(organization, partition.email, due, now)
+    cards = _cards(organization, partition.email, due, now, some_are_gone=gone != frozen.NOTHING)
     states = {alerting.state_column(kind): state for kind, state in cards.items()}
     # While it is not recorded as sent, which a fetch may precede, habits have no place; the next fold keeps them.
     read_at = (dump_times(reading_times(timeline)) or None) if facts.sent_at is not None else None
-    kept_for_others = {"_readat": read_at, "_counted": figures.dump_hits(timeline) or None}
-    changes = _changed_columns(partition.email, {**_columns(timeline), **states, **kept_for_others})
+    kept_for_others = {"_readat": read_at, "_counted": frozen.counted(timeline, gone) or None}
+    counters = _columns(frozen.counters(timeline, gone))
+    changes = _changed_columns(partition.email, {**counters, **states, **kept_for_others})
     if "_readat" in changes:
         # Before the email says so: a crash in between is made good by the next fold.
         await habits.keep(organization, partition, read_at or "", len(timeline.events))
@@ -211,13 +241,15 @@ def _count_labels(organization: Organization, timeline: Timeline, taken: Contain
         metrics.LABELS.add(organization.name, Label.MACHINE.name.lower(), count=beyond)
 
 
-async def _tell(facts: Email, observations: Sequence[Observation]) -> Timeline:
+async def tell_all(facts: Email, observations: Sequence[Observation]) -> Timeline:
+    """Tell the timeline of an email's hits without keeping recipients waiting."""
     if len(observations) < _THREAD_FROM:
         return tell(facts, observations)
     return await asyncio.to_thread(tell, facts, observations)
 
 
-def _facts(partition: EmailPartition) -> Email:
+def facts_of(partition: EmailPartition) -> Email:
+    """Return what the rules need to know of an email."""
     email = partition.email
     return Email(
         sent_at=milliseconds(parse_iso(email["senton"])) if email.get("senton") else None,
@@ -327,8 +359,7 @@ def _flood_row(
     ]
 
 
-def _columns(timeline: Timeline) -> dict[str, Any]:
-    counters = timeline.counters
+def _columns(counters: Counters) -> dict[str, Any]:
     return {
         "opencount": counters.opencount,
         "linksclickedcount": counters.linksclickedcount,
@@ -345,11 +376,19 @@ def _changed_columns(email: Mapping[str, Any], columns: Mapping[str, Any]) -> di
 
 
 def _cards(
-    organization: Organization, email: Mapping[str, Any], due: Mapping[str, int | None], now: datetime
+    organization: Organization,
+    email: Mapping[str, Any],
+    due: Mapping[str, int | None],
+    now: datetime,
+    *,
+    some_are_gone: bool,
 ) -> dict[str, str | None]:
-    """Return the state that each card of a hit should be in; `due` is when each is worth an alert (ms)."""
+    """Return the state that each card of a hit should be in; `due` is when each is worth an alert (ms). Where retention
+    has removed hits, that there is none says nothing against a card that was raised."""
     return {
-        kind: alerting.next_state(
+        kind: email.get(alerting.state_column(kind))
+        if at is None and some_are_gone
+        else alerting.next_state(
             email.get(alerting.state_column(kind)), at, milliseconds(now), on=alerting.is_on(organization, kind)
         )
         for kind, at in due.items()

@@ -10,11 +10,13 @@ from typing import Any
 from urllib.parse import unquote
 from uuid import UUID
 
+from shared.engagement import withdrawal
 from shared.engagement.images import data_image
 from shared.engagement.instrument import Instrumented, Link, instrument
 from shared.engagement.options import BCC, CC, TO
 from shared.engagement.tokens import Token, TokenKind, mint, verify
 from shared.graph.files import SharingForbidden, share_file
+from shared.services import consenting
 from shared.services.claiming import Claim, Gone, record, renew, step
 from shared.services.images import image_type
 from shared.settings import settings
@@ -40,6 +42,7 @@ _KINDS = {
     TokenKind.ATTACHMENT: "attachment",
     TokenKind.IMAGE: "image",
     TokenKind.QUIET_IMAGE: "image",
+    TokenKind.WITHDRAWAL: "link",
 }
 _NOT_FOLLOWED_EMAIL = "the email is not followed"
 _SWITCHED_OFF = "OneDrive is switched off in your organization"
@@ -81,6 +84,7 @@ async def prepare(claim: Claim) -> None:
             attachments=[
                 (row["filename"], minter(TokenKind.ATTACHMENT, row["_item"], row["anonymouslink"])) for row in shared
             ],
+            footer=_footer(claim.organization, minter, partition.parties),
             is_ours=what_of_ours,
             untouched_domains=claim.organization.settings["untouched_domains"],
             max_length=MAX_BODY,
@@ -117,6 +121,16 @@ def _minter(claim: Claim, parties: Sequence[Entity]) -> _Minter:
     ]
     party = numbers[0] if len(numbers) == 1 else None
     return _Minter(claim.organization.name, UUID(claim.id), int(claim.email["_keyid"]), party)
+
+
+def _footer(organization: Organization, minter: _Minter, parties: Sequence[Entity]) -> str:
+    """Return the link to withdraw by, "" where the organization has none; with prior consent it always has one."""
+    settings_of = organization.settings
+    if not consenting.is_prior(organization) and not settings_of["ee_withdrawallink"]:
+        return ""
+    recipients = [party for party in parties if party["participationtypemask"] in (TO, CC, BCC)]
+    target = withdrawal.dump(consenting.recipient_of(recipients[0])) if len(recipients) == 1 else ""
+    return withdrawal.footer(minter(TokenKind.WITHDRAWAL, target=target), settings_of["ee_withdrawaltext"])
 
 
 async def _share_files(claim: Claim) -> None:

@@ -3,20 +3,28 @@
 Judged when a mail is sent, and again when it leaves: between the two a scheduled mail may wait for months.
 """
 
-from collections.abc import Sequence
+import logging
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from shared.engagement import following
+from shared.engagement import consent, following
 from shared.engagement.addresses import is_address
 from shared.engagement.options import BCC, CC, SENDER, TO
+from shared.services import consenting
 from shared.services.errors import Refused
 from shared.services.parties import ADDRESS_COLUMNS, NAME_COLUMNS
-from shared.storage import records
+from shared.storage import consents, records
+from shared.storage.account import StorageError
 from shared.storage.calls import side_by_side
 from shared.storage.organizations import Organization
 from shared.storage.tables import Entity
 
 RECIPIENTS = (TO, CC, BCC)
+
+type Restrictions = Mapping[str, Sequence[Entity]] | None
+"""What stands against following a party, by its row key; None where that could not be looked up."""
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,15 +106,43 @@ def check_recipients(organization: Organization, recipients: Sequence[Person]) -
             raise Refused(f"The recipient {person.name} does not want to get email (donotemail).")
 
 
-def why_not_followed(organization: Organization, email: Entity, recipients: Sequence[Person]) -> str | None:
+async def read_restrictions(organization: Organization, parties: Sequence[Entity]) -> Restrictions:
+    """Return what stands against following an email's recipients.
+
+    To be read before their records: what ends following while both are read is then either in what the records say, or
+    unknown to the email and found by the fold. Where storage does not answer the mail can go out, unfollowed.
+    """
+    try:
+        return await consents.restrictions_of(organization, parties)
+    except StorageError as error:
+        _log.warning("a mail of %s is not followed, consent was not looked up: %s", organization.name, error.code)
+        return None
+
+
+def why_not_followed(
+    organization: Organization, email: Entity, recipients: Sequence[Person], restrictions: Restrictions
+) -> str | None:
     """Return why an email is not followed, None when it is (`shared.engagement.following`)."""
     return following.why_not_followed(
         preference=bool(email.get("followemailuserpreference")),
         switched_on=bool(organization.settings["isemailmonitoringallowed"]),
-        parties=[
-            following.Party(
-                person.role, person.kind, person.name, (person.record or {}).get("followemail") is not False
-            )
-            for person in recipients
-        ],
+        prior_consent=consenting.is_prior(organization),
+        parties=[_judged(person, restrictions) for person in recipients],
+    )
+
+
+def _judged(person: Person, restrictions: Restrictions) -> following.Party:
+    record = person.record or {}
+    state = record.get(consent.STATE)
+    withdrew: bool | None = state in (consent.DENIED, consent.WITHDRAWN)
+    if not withdrew:
+        own = None if restrictions is None else restrictions.get(person.row["RowKey"], ())
+        withdrew = None if own is None else any(consenting.still_stands(row, person.record) for row in own)
+    return following.Party(
+        person.role,
+        person.kind,
+        person.name,
+        allows=record.get(consent.FOLLOW) is not False,
+        consents=state == consent.GRANTED,
+        withdrew=withdrew,
     )

@@ -19,6 +19,7 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
+from shared.engagement import frozen
 from shared.engagement.following import NOT_ASKED
 from shared.engagement.labels import Label
 from shared.engagement.options import DRAFT, FAILED, REPLY
@@ -33,7 +34,7 @@ from shared.engagement.reminders import (
     stand,
     summary,
 )
-from shared.engagement.times import iso_seconds, milliseconds, parse_iso
+from shared.engagement.times import from_milliseconds, iso_seconds, milliseconds, parse_iso
 from shared.services import alerting
 from shared.services.errors import Refused
 from shared.storage import agenda, emails
@@ -149,7 +150,9 @@ async def _raise(organization: Organization, partition: EmailPartition, now: dat
 def _reminder(
     organization: Organization, email: Mapping[str, Any], expiry: datetime, partition: EmailPartition | None = None
 ) -> Reminder:
-    opened: list[datetime] = []
+    # What retention has removed the email remembers.
+    gone = frozen.load(email.get("_frozen"))
+    opened = [from_milliseconds(at) for at in (gone.opened, gone.clicked) if at is not None]
     replied: list[datetime] = []
     for row in partition.interactions if partition is not None else ():
         if row.get("ee_label") == Label.PERSON:

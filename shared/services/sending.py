@@ -22,6 +22,7 @@ from shared.services.recipients import (
     check_recipients,
     check_sender,
     read_people,
+    read_restrictions,
     recipients_of,
     why_not_followed,
 )
@@ -45,7 +46,8 @@ COUNTERS = (
 FORGOTTEN = (
     "ee_failurereason", "lastopenedtime", "senton", "actualend", "messageid", "_attempt", "_claimedto", "_since",
     "_failures", "_draft", "_conversation", "_intent", "_prepared", "_sentbody", "_attached", "ee_lateby",
-    "_counted", "_answered", *alerting.STATE_COLUMNS,
+    "_counted", "_answered", "_consented", "_overruled", "_frozen", "_erased", "ee_followendedon",
+    *alerting.STATE_COLUMNS,
 )  # fmt: skip
 """What an earlier attempt to send may have left on the email."""
 
@@ -99,11 +101,12 @@ async def _submit(
     email = partition.email
     email_id = email["PartitionKey"]
     _check_state(email)
+    restrictions = await read_restrictions(organization, partition.parties)
     people = await read_people(organization, partition.parties)
     sender = check_sender(people)
     recipients = recipients_of(people)
     check_recipients(organization, recipients)
-    reason = why_not_followed(organization, email, recipients)
+    reason = why_not_followed(organization, email, recipients, restrictions)
     await _check_size(organization, partition, followed=reason is None)
     schedule = scheduled(email.get("delayedemailsendtime"), now)
     due = parse_iso(schedule) if schedule else now

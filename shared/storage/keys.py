@@ -49,14 +49,22 @@ async def find(organization: Organization, table: str, keys: Keys, key: str, val
     return str(entry["id"])
 
 
-async def insert(organization: Organization, table: str, id: str, columns: Mapping[str, Any], keys: Keys) -> None:
-    """Create a record with its entries; raise `Conflict` where its id or the values of one of its keys are taken."""
+async def insert(
+    organization: Organization,
+    table: str,
+    id: str,
+    columns: Mapping[str, Any],
+    keys: Keys,
+    beside: Sequence[Operation] = (),
+) -> None:
+    """Create a record with its entries and what is written `beside` it in the same partition; raise `Conflict` where
+    its id or the values of one of its keys are taken."""
     rows = entry_rows(keys, columns)
     for _ in range(_ATTEMPTS):
         made = Operation("insert", {**columns, "PartitionKey": table, "RowKey": id})
         claims = await _claims(organization, table, id, rows, keys)
         try:
-            await organization.tables.transact(organization.records, [made, *claims])
+            await organization.tables.transact(organization.records, [made, *claims, *beside])
         except (Conflict, PreconditionFailed):
             if not rows or await records.get(organization, table, id) is not None:
                 raise Conflict(409, "EntityAlreadyExists") from None
@@ -67,9 +75,15 @@ async def insert(organization: Organization, table: str, id: str, columns: Mappi
 
 
 async def put(
-    organization: Organization, table: str, id: str, columns: Mapping[str, Any], old: Entity, keys: Keys
+    organization: Organization,
+    table: str,
+    id: str,
+    columns: Mapping[str, Any],
+    old: Entity,
+    keys: Keys,
+    beside: Sequence[Operation] = (),
 ) -> None:
-    """Write a record whole over `old`, as it was read, and move its entries.
+    """Write a record whole over `old`, as it was read, and what is `beside` it in the same partition; move its entries.
 
     Raises `Conflict` where another record has the values of a key, `PreconditionFailed` where somebody was faster,
     `NotFound` where the record is gone.
@@ -80,7 +94,7 @@ async def put(
         claims = await _claims(organization, table, id, rows - had, keys)
         releases = await _releases(organization, table, id, had - rows)
         try:
-            await organization.tables.transact(organization.records, [changed, *claims, *releases])
+            await organization.tables.transact(organization.records, [changed, *claims, *releases, *beside])
         except Conflict:
             continue
         return

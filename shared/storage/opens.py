@@ -9,6 +9,7 @@ from shared.engagement.reading_times import load
 from shared.engagement.times import MAX_TIME
 from shared.storage import records
 from shared.storage.account import Conflict, PreconditionFailed
+from shared.storage.calls import side_by_side
 from shared.storage.organizations import Organization
 from shared.storage.tables import Entity, literal
 
@@ -54,6 +55,27 @@ async def write(
             continue
         return
     raise PreconditionFailed(412, "UpdateConditionNotSatisfied")
+
+
+async def forget(organization: Organization, partition: str, email_id: str, sent_at: int) -> None:
+    """Remove when an email, sent at `sent_at` (ms), was opened."""
+    await records.delete(organization, partition, f"{MAX_TIME - sent_at:014d}:{email_id}")
+
+
+async def forget_person(organization: Organization, id: str) -> None:
+    """Remove all of a person's opens."""
+    await _remove(organization, f"PartitionKey eq {literal(of_person(id))}")
+
+
+async def forget_before(organization: Organization, oldest: int) -> None:
+    """Remove everybody's opens of mail that was sent before `oldest` (ms)."""
+    everybody = f"PartitionKey ge {literal(ORGANIZATION)} and PartitionKey lt {literal(of_person('~'))}"
+    await _remove(organization, f"{everybody} and RowKey gt {literal(f'{MAX_TIME - oldest:014d};')}")
+
+
+async def _remove(organization: Organization, condition: str) -> None:
+    async for page in organization.tables.query(organization.records, condition, ("PartitionKey", "RowKey")):
+        await side_by_side(lambda row: records.delete(organization, row["PartitionKey"], row["RowKey"]), page)
 
 
 async def read(organization: Organization, partition: str, newest: int) -> list[tuple[str, int]]:

@@ -22,10 +22,11 @@ DELIVER = "deliver"
 FIGURES = "figures"
 FOLD = "fold"
 MAILBOX = "mailbox"
+PRIVACY = "privacy"
 REMIND = "remind"
 TELL = "tell"
 UNLINK = "unlink"
-QUEUES = (DELIVER, FIGURES, FOLD, MAILBOX, REMIND, TELL, UNLINK)
+QUEUES = (DELIVER, FIGURES, FOLD, MAILBOX, PRIVACY, REMIND, TELL, UNLINK)
 
 
 async def send(

@@ -10,7 +10,7 @@ from shared.services.parties import demand_sender
 from shared.services.rights import demand_write
 from shared.services.tracking import next_token
 from shared.storage import emails
-from shared.webapi import bulk, engagement
+from shared.webapi import bulk, engagement, people
 from shared.webapi.bulk_delete import bulk_delete
 from shared.webapi.context import Context
 from shared.webapi.entities import named_record
@@ -151,6 +151,8 @@ UNBOUND: Mapping[str, Callable[[Context, Mapping[str, Any]], Awaitable[Answer]]]
     "InstantiateTemplate": instantiate_template,
     "SendEmailFromTemplate": send_email_from_template,
     "UnfollowEmailAttachment": unfollow_email_attachment,
+    "ee_ErasePerson": people.erase_person,
+    "ee_ExportPerson": people.export_person,
     "ee_GetEmailEngagementSeries": engagement.get_series,
     "ee_RecommendTemplates": recommend_templates,
 }

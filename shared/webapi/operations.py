@@ -126,6 +126,12 @@ _ALL = (
         },
         bound="email",
     ),
+    Operation(
+        "ee_ErasePerson",
+        parameters={"Target": "Edm.EntityType", "DeleteRecord": "Edm.Boolean?"},
+        returns={"Status": "Edm.String", "PercentComplete": "Edm.Int32", "EmailCount": "Edm.Int32"},
+    ),
+    Operation("ee_ExportPerson", parameters={"Target": "Edm.EntityType"}, returns={"Document": "Edm.String"}),
     Operation("CreateMultiple", parameters={"Targets": ROWS}, returns={"Ids": "Collection(Edm.Guid)"}, bound=SET),
     Operation("UpdateMultiple", parameters={"Targets": ROWS}, bound=SET),
     Operation("UpsertMultiple", parameters={"Targets": ROWS}, bound=SET),

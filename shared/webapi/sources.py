@@ -70,6 +70,7 @@ def organization_row(organization: Organization) -> dict[str, Any]:
         **telling.columns(organization.settings),
         cors.COLUMN: "\n".join(organization.settings[cors.SETTING]),
         "ee_cardkindsoff": ";".join(organization.settings["card_kinds_off"]) or None,
+        "ee_retentiondays": organization.settings["ee_retentiondays"] or None,
         "organizationid": organization.id,
         "name": organization.name,
     }

@@ -3,11 +3,13 @@
 import dataclasses
 import uuid
 from collections.abc import Collection, Mapping
+from datetime import datetime
 from typing import Any
 
+from shared.engagement import consent
 from shared.engagement.best_time import parse_week
 from shared.engagement.cards import parse_kinds
-from shared.services import alerting, attaching, composing
+from shared.services import alerting, attaching, composing, consenting
 from shared.services.drafts import delete_blobs
 from shared.services.rights import demand_administrator, demand_ownership, demand_write
 from shared.services.templates import announce_deletion
@@ -15,6 +17,7 @@ from shared.services.versions import demand_version
 from shared.storage import keys, records
 from shared.storage.account import Conflict, NotFound, PreconditionFailed
 from shared.storage.organizations import save_organization
+from shared.storage.tables import Operation
 from shared.webapi import cors, sources, telling, templates, texts
 from shared.webapi.context import Context, version_in
 from shared.webapi.errors import (
@@ -36,7 +39,8 @@ _NAMED_BY_PARTS = frozenset({"contact", "lead", "systemuser"})
 """Tables whose ``fullname`` is made of first and last name."""
 _CARD_KINDS_OFF = "ee_cardkindsoff"
 _MAY_BE_EMPTY = frozenset({
-    "blockedattachments", "ee_timezone", cors.COLUMN, _CARD_KINDS_OFF, telling.WEBHOOK, telling.SECRET,
+    "blockedattachments", "ee_timezone", "ee_withdrawaltext", "ee_retentiondays", cors.COLUMN, _CARD_KINDS_OFF,
+    telling.WEBHOOK, telling.SECRET,
 })  # fmt: skip
 """Columns of the organization that may be null; the other ones are switches, sizes and the working week."""
 _ATTEMPTS = 8
@@ -249,7 +253,7 @@ async def _create_record(context: Context, table: Table, payload: Payload) -> st
     caller, stamp = context.caller, format_time(context.now)
     if table.writers == "administrator":
         demand_administrator(caller, table.set)
-    given = _consistent(table, payload.columns, {})
+    given = _consistent(table, payload.columns, {}, context.now)
     columns = {**_defaults(table), **given, "createdon": stamp, "modifiedon": stamp}
     if "ownerid" in table.by_name:
         owner = str(columns.get("ownerid") or caller.user)
@@ -260,7 +264,8 @@ async def _create_record(context: Context, table: Table, payload: Payload) -> st
     made = payload.id or str(uuid.uuid4())
     async with texts.written(context.organization, table, made, payload.lazy) as blobs:
         row = {**columns, **blobs, table.id: made}
-        await keys.insert(context.organization, table.logical, made, row, columns_of_keys(table))
+        beside = _beside(context, table, made, {}, row)
+        await keys.insert(context.organization, table.logical, made, row, columns_of_keys(table), beside)
     return made
 
 
@@ -295,13 +300,19 @@ async def _replace_record(
     for _ in range(_ATTEMPTS):
         old = await _writable(context, table, id, payload.columns)
         demand_version(old, expected)
-        new = {**old, **_consistent(table, payload.columns, old), **blobs, "modifiedon": format_time(context.now)}
+        new = {
+            **old,
+            **_consistent(table, payload.columns, old, context.now),
+            **blobs,
+            "modifiedon": format_time(context.now),
+        }
         if "modifiedby" in table.by_name:
             new["modifiedby"] = context.caller.user
         if table.logical == "template":
             await templates.demand_fillable(context.organization, new, payload)
+        beside = _beside(context, table, id, old, new)
         try:
-            await keys.put(context.organization, table.logical, id, new, old, columns_of_keys(table))
+            await keys.put(context.organization, table.logical, id, new, old, columns_of_keys(table), beside)
         except PreconditionFailed:
             if expected is not None:
                 raise
@@ -343,9 +354,21 @@ async def _writable(context: Context, table: Table, id: str, columns: Collection
     return old
 
 
-def _consistent(table: Table, changes: Mapping[str, Any], old: Mapping[str, Any]) -> dict[str, Any]:
-    """Return changes completed by what follows from them: the full name, and status and state of each other."""
+def _beside(context: Context, table: Table, id: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> list[Operation]:
+    """Return what is written together with a record: what its change means for the person's consent."""
+    if table.logical not in consenting.TABLES:
+        return []
+    return consenting.beside(context.organization, table.logical, id, old, new, context.caller.user, context.now)
+
+
+def _consistent(table: Table, changes: Mapping[str, Any], old: Mapping[str, Any], now: datetime) -> dict[str, Any]:
+    """Return changes completed by what follows from them: the full name, status and state of each other, consent."""
     new = dict(changes)
+    if table.logical in consenting.TABLES:
+        try:
+            new = consent.complete(new, old, format_time(now))
+        except ValueError as error:
+            raise invalid(str(error)) from None
     if new.get(_CARD_KINDS_OFF):
         new[_CARD_KINDS_OFF] = ";".join(_kinds(new[_CARD_KINDS_OFF])) or None
     if table.logical in _NAMED_BY_PARTS and {"firstname", "lastname"} & new.keys():

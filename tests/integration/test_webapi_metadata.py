@@ -94,7 +94,10 @@ async def test_definitions_are_filtered_by_their_properties_and_enumerations(sel
     assert lookups == {"parentcustomerid", "createdby", "modifiedby"}
     spelled = f"{path}AttributeType eq Microsoft.Dynamics.CRM.AttributeTypeCode'Lookup'"
     assert {row["LogicalName"] for row in (await seller.get(spelled)).rows} == lookups
-    assert [row["LogicalName"] for row in (await seller.get(f"{path}MaxLength gt 1000")).rows] == ["description"]
+    assert [row["LogicalName"] for row in (await seller.get(f"{path}MaxLength gt 1000")).rows] == [
+        "description",
+        "ee_consentwording",
+    ]
     assert (await seller.get(f"{path}Nosuch eq 1")).status == 400
 
 

@@ -81,3 +81,35 @@ def test_the_reason_names_a_party_that_really_stands_in_the_way(given: list[Part
     if reason not in (None, NOBODY):
         named = [party for party in given if reason.startswith(f"{party.name} ")]
         assert any(party.role != BCC and not (party.kind in FOLLOWABLE and party.allows) for party in named)
+
+
+def test_with_prior_consent_everybody_in_to_and_cc_must_have_granted_it_and_is_named():
+    given = [Party(TO, "contact", "Ann", consents=True), Party(CC, "lead", "Bob"), Party(BCC, "", "Cid")]
+    assert why_not_followed(preference=True, switched_on=True, parties=given, prior_consent=True) == (
+        "Bob has not consented to following"
+    )
+    given[1] = Party(CC, "lead", "Bob", consents=True)
+    assert why_not_followed(preference=True, switched_on=True, parties=given, prior_consent=True) is None
+    given[0] = Party(TO, "contact", "Ann", consents=True, allows=False)
+    assert why_not_followed(preference=True, switched_on=True, parties=given, prior_consent=True) == (
+        "Ann does not allow following"
+    )
+
+
+@pytest.mark.parametrize("role", [TO, CC, BCC])
+def test_who_withdrew_stops_the_following_of_mail_to_everybody(role: int):
+    assert why_not(ANN, Party(role, "contact", "Bob", withdrew=True)) == "Bob has withdrawn from following"
+
+
+def test_what_could_not_be_looked_up_is_not_followed():
+    assert why_not(ANN, Party(CC, "contact", "Bob", withdrew=None)) == (
+        "whether Bob allows following could not be looked up"
+    )
+
+
+@given(st.lists(parties), st.booleans())
+def test_prior_consent_never_follows_what_opt_out_does_not(given: list[Party], consents: bool):
+    asked = [Party(p.role, p.kind, p.name, p.allows, consents) for p in given]
+    prior = why_not_followed(preference=True, switched_on=True, parties=asked, prior_consent=True)
+    if prior is None:
+        assert why_not_followed(preference=True, switched_on=True, parties=asked) is None

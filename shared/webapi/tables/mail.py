@@ -137,6 +137,11 @@ EMAIL = Table(
         *all_fixed(
             flag("isemailfollowed", False, label="Followed", about="Whether it is followed, decided when it is sent."),
             memo("ee_followreason", 4000, label="Follow Reason", about="Why it is not followed, naming the party."),
+            time(
+                "ee_followendedon",
+                label="Follow Ended On",
+                about="Since when hits are not kept any more, because a recipient withdrew; null while they are.",
+            ),
             text("ee_statustext", 4000, label="Status Text", about="In words: when it goes, whether it was opened."),
             memo("ee_failurereason", 4000, label="Failure Reason", about="Why it could not be sent."),
             integer("ee_lateby", label="Late By", about="Seconds it left after its time; null when in time."),

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from shared.engagement.best_time import parse_clock, parse_days
 from shared.engagement.zones import complaint
-from shared.webapi.schema import Table, all_fixed, fixed, flag, guid, integer, memo, ruled, text
+from shared.webapi.schema import Table, all_fixed, choice, fixed, flag, guid, integer, memo, ruled, text
 
 _LARGEST = 131_072 * 1024
 _NOT_HERE = "Read by clients of Dataverse; without effect here."
@@ -76,6 +76,27 @@ ORGANIZATION = Table(
             1000,
             label="Kinds of Cards Off",
             about="Kinds of cards that are not made, parted by semicolons (actioncard names them).",
+        ),
+        choice(
+            "ee_consentmode",
+            {0: "Opt-out", 1: "Prior consent"},
+            0,
+            label="Consent Mode",
+            about="Whether mail is followed unless a recipient does not allow it, or only where all have consented.",
+        ),
+        flag(
+            "ee_withdrawallink",
+            False,
+            label="Withdrawal Link",
+            about="Whether followed mail ends with a link to withdraw; with prior consent it always does.",
+        ),
+        text("ee_withdrawaltext", 200, label="Withdrawal Text", about="What that link says; null for English words."),
+        integer(
+            "ee_retentiondays",
+            low=1,
+            high=36_500,
+            label="Retention Days",
+            about="After how many days hits and cards are removed, counters stay; null keeps them.",
         ),
         ruled(
             text("ee_timezone", 100, label="Time Zone", about="IANA name; for recipients of whom no zone is known."),

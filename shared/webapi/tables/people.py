@@ -7,6 +7,7 @@ from shared.webapi.schema import (
     Key,
     Table,
     audit,
+    choice,
     fixed,
     flag,
     guid,
@@ -62,6 +63,21 @@ def _mail() -> tuple[Column, ...]:
     )
 
 
+def _consent() -> tuple[Column, ...]:
+    return (
+        choice(
+            "ee_consent",
+            {0: "Unknown", 1: "Granted", 2: "Denied", 3: "Withdrawn"},
+            0,
+            label="Consent To Following",
+            about="What they said to being followed (docs/privacy.md). Denied and withdrawn set followemail to false.",
+        ),
+        time("ee_consentedon", label="Consent On", about="When they said so; now where it is not given."),
+        text("ee_consentmethod", 500, label="Consent Method", about="How they said so; needed to grant."),
+        memo("ee_consentwording", 4000, label="Consent Wording", about="What they were shown; needed to grant."),
+    )
+
+
 def _names(full: int = 160) -> tuple[Column, ...]:
     return (
         fixed(text("fullname", full, label="Full Name", about="First and last name.")),
@@ -85,6 +101,7 @@ CONTACT = Table(
         text("department", 100, about="Where they work in their company."),
         memo("description", 2000, about="Notes."),
         *_mail(),
+        *_consent(),
         *_address(),
         lookup(
             "parentcustomerid",
@@ -120,6 +137,7 @@ ACCOUNT = Table(
         memo("description", 2000, about="Notes."),
         integer("numberofemployees", high=10**9, label="Number of Employees", about="How many work there."),
         *_mail(),
+        *_consent(),
         *_address(),
         lookup(
             "primarycontactid", {"primarycontactid": "contact"}, label="Primary Contact", about="Whom to turn to first."
@@ -158,6 +176,7 @@ LEAD = Table(
         text("companyname", 100, label="Company Name", about="The company's name."),
         memo("description", 2000, about="Notes."),
         *_mail(),
+        *_consent(),
         *_address(),
         lookup(
             "parentaccountid",
