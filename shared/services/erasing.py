@@ -16,10 +16,11 @@ from typing import Any
 import orjson
 
 from shared.engagement import cards, consent
+from shared.engagement.figures import scopes
 from shared.engagement.options import BCC, CC, REPLY, SENDER, SENDING, TO
 from shared.engagement.times import iso_seconds, milliseconds, parse_iso
 from shared.engagement.withdrawal import address_key
-from shared.services import alerting, consenting
+from shared.services import alerting, consenting, figuring
 from shared.services.errors import Missing, Refused
 from shared.services.folding import is_hit
 from shared.services.retaining import BUDGET, SLICES, Pace, range_of
@@ -135,7 +136,7 @@ async def erase(
         if busy or pace.is_over():
             await _note(organization, work["person"], {"status": RUNNING, "slice": number, "emails": count})
             return _ON_ITS_WAY if busy else timedelta()
-    await _finish(organization, person, delete_record=job["deleterecord"])
+    await _finish(organization, person, now, delete_record=job["deleterecord"])
     done = {
         "status": DONE,
         "slice": SLICES,
@@ -245,7 +246,7 @@ async def _erase_email(organization: Organization, partition: EmailPartition, pe
     kept = [party for party in found.parties if not person.is_party(party)]
     to = ";".join(str(party.get("addressused") or "") for party in kept if party.get("participationtypemask") == TO)
     changes = {"torecipients": to[:500] or None} if email.get("torecipients") else {}
-    await emails.commit(organization, found.email, changes, anonymous)
+    await emails.commit(organization, found.email, changes, anonymous, scopes(found.email, found.parties))
 
 
 async def _erase_hits(organization: Organization, partition: EmailPartition, now: datetime) -> None:
@@ -286,8 +287,10 @@ def _anonymous(party: Mapping[str, Any]) -> Entity:
     return {**{name: party[name] for name in _KEPT_OF_PARTY if name in party}, "_name": ERASED_NAME}
 
 
-async def _finish(organization: Organization, person: Person, *, delete_record: bool) -> None:
+async def _finish(organization: Organization, person: Person, now: datetime, *, delete_record: bool) -> None:
     await opens.forget_person(organization, person.id)
+    # What still waits would be written into them again.
+    await figuring.figure(organization.name, now)
     figures = f"PartitionKey eq {literal(f'figures {person.name}')}"
     async for page in organization.tables.query(organization.records, figures, ("PartitionKey", "RowKey")):
         for row in page:

@@ -14,6 +14,7 @@ consenting`), any other email to that person is not followed any more.
 """
 
 import asyncio
+import time
 import uuid
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -32,7 +33,8 @@ _HISTORY = f"{records.BEYOND}consent "
 
 def change_of(table: str, id: str, proof: Mapping[str, Any], by: str, on: str) -> Operation:
     """Return the operation that keeps a change of a record's consent: its `proof`, who made it, and when."""
-    name = f"{_HISTORY}{id} {milliseconds(parse_iso(on)):014d} {uuid.uuid4().hex}"
+    # `on` tells seconds: changes within one are in order by this process's clock.
+    name = f"{_HISTORY}{id} {milliseconds(parse_iso(on)):014d} {time.time_ns():020d}{uuid.uuid4().hex[:8]}"
     return Operation("insert", {"PartitionKey": table, "RowKey": name, **proof, "changedby": by, "changedon": on})
 
 

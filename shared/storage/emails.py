@@ -17,7 +17,7 @@ this module, which keeps their index rows (`shared.storage.lists`) and announces
 (`shared.storage.pending_figures`).
 """
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -107,19 +107,20 @@ async def commit(
     email: Entity,
     changes: Mapping[str, Any],
     rows: Sequence[Operation] = (),
+    leaves: Collection[str] = (),
 ) -> None:
     """Change an email that still is as it was read: merge `changes` into its row, and carry out `rows` under it.
 
-    A change to None clears the column. Beyond one transaction the rows go first, in chunks, and the email's row with
-    the last. Raises `PreconditionFailed` where somebody was faster and `NotFound` where the email is gone; the caller
-    reads again and decides anew.
+    A change to None clears the column. `leaves` are scopes of the figures that it may leave because its parties change.
+    Beyond one transaction the rows go first, in chunks, and the email's row with the last. Raises `PreconditionFailed`
+    where somebody was faster and `NotFound` where the email is gone; the caller reads again and decides anew.
     """
     listing = lists.plan({**email, **changes})
-    counts = figures.sources(email) != figures.sources({**email, **changes})
+    counts = bool(leaves) or figures.sources(email) != figures.sources({**email, **changes})
     if counts:
         changes = {**changes, "_figures": version_of(email) + 1}
         await pending_figures.announce(
-            organization, email["PartitionKey"], changes["_figures"], figures.scopes(email, ())
+            organization, email["PartitionKey"], changes["_figures"], {*figures.scopes(email, ()), *leaves}
         )
     # A merge cannot remove a property, so a cleared column is stored as "" and not read back.
     cleared = {name: "" if value is None else value for name, value in changes.items()}
