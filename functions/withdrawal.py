@@ -34,7 +34,8 @@ _log = logging.getLogger(__name__)
 @blueprint.route("w/{*rest}", methods=["GET", "HEAD", "POST"], auth_level=func.AuthLevel.ANONYMOUS)
 async def withdraw(req: func.HttpRequest) -> func.HttpResponse:
     """Show the page; take what its form sends."""
-    token = verify(req.route_params.get("rest") or "", settings().token_secrets)
+    configured = settings()
+    token = verify(req.route_params.get("rest") or "", configured.token_secrets, configured.link_keys)
     if token is None or token.kind is not TokenKind.WITHDRAWAL:
         return not_found()
     language = withdrawal.language_of(req.headers.get("accept-language", ""))

@@ -13,13 +13,12 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-import azure.functions as func
 import pytest
 import pytest_asyncio
 
 from functions import recipients
 from local.azurite import OTHER_ACCOUNT
-from shared.engagement.tokens import Token, TokenKind, mint
+from shared.engagement.tokens import TokenKind
 from shared.services import exporting, folding, organizations, people, recording, restoring
 from shared.services.organizations import CannotManage
 from shared.services.recording import recorder
@@ -38,13 +37,13 @@ from shared.storage.organizations import (
 from shared.storage.provisioning import provision_deployment
 from shared.storage.tables import Operation, Tables
 from tests.entra import Issuer
+from tests.landing import GIF, ask, landed, landing, links_of
 from tests.sent_mail import put_sent_email
 from tests.web_client import Client
 
 PASSPHRASE = "correct horse battery"
 TENANT = "11111111-2222-4333-8444-555555555555"
 NOW = datetime(2026, 11, 24, 9, tzinfo=UTC)
-GIF = b"GIF89a-a-logo"
 OTHER_SECRET = "1:" + "b3RoZXIgc2VjcmV0LCBvdGhlciBkZXBsb3ltZW50LCBzYW1lIGlk"
 said: list[str] = []
 
@@ -107,49 +106,6 @@ async def filled(organization: Organization) -> str:
     await blobs.put(organization, "texts/t", b"<p>Hello</p>")
     await blobs.put(organization, f"bodies/{mail}/1", b"<p>secret</p>")
     return mail
-
-
-async def ask(kind: TokenKind, path: str) -> func.HttpResponse:
-    """Ask as a recipient does."""
-    functions: Any = {
-        TokenKind.OPEN: recipients.pixel,
-        TokenKind.LINK: recipients.link,
-        TokenKind.ATTACHMENT: recipients.attachment,
-        TokenKind.IMAGE: recipients.image,
-    }
-    request = func.HttpRequest("GET", "http://127.0.0.1/", headers={}, body=b"", route_params={"rest": path})
-    answer: func.HttpResponse = await functions[kind]._function.get_user_function()(request)
-    return answer
-
-
-def links_of(organization: Organization, mail: str) -> dict[TokenKind, str]:
-    """The links of a mail, as this deployment signs them."""
-    kinds = (TokenKind.OPEN, TokenKind.LINK, TokenKind.ATTACHMENT, TokenKind.IMAGE)
-    configured = settings()
-    return {
-        kind: mint(
-            Token(configured.token_key, organization.name, kind, uuid.UUID(mail), 0, 0, f"https://example.com/{kind}"),
-            configured.token_secrets,
-        )
-        for kind in kinds
-    }
-
-
-async def landing(links: dict[TokenKind, str]) -> dict[TokenKind, tuple[int, str, bytes]]:
-    answers = {kind: await ask(kind, path) for kind, path in links.items()}
-    return {
-        kind: (answer.status_code, answer.headers.get("Location", ""), answer.get_body())
-        for kind, answer in answers.items()
-    }
-
-
-def landed(image: bytes = GIF) -> dict[TokenKind, tuple[int, str, bytes]]:
-    return {
-        TokenKind.OPEN: (200, "", recipients.PIXEL),
-        TokenKind.LINK: (302, "https://example.com/c", b""),
-        TokenKind.ATTACHMENT: (302, "https://example.com/a", b""),
-        TokenKind.IMAGE: (200, "", image),
-    }
 
 
 async def export(organization: Organization, directory: Path) -> Path:

@@ -244,7 +244,6 @@ async def test_the_organizations_templates_are_everybodys_to_use_and_their_owner
     assert (await other.get(f"templates({made})")).status == 403
 
 
-
 # Mail made of a template
 
 
