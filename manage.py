@@ -16,8 +16,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import orjson
+
+from shared.engagement.figures import PEOPLE
 from shared.engagement.link_keys import LINK_KEYS
-from shared.services import exporting, figuring, organizations, restoring, wrapping
+from shared.services import erasing, exporting, figuring, organizations, person_export, restoring, wrapping
+from shared.services.errors import Missing, Refused
 from shared.services.organizations import CannotManage
 from shared.settings import SettingError, read_link_keys, read_secrets
 from shared.storage import blobs
@@ -42,7 +46,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         _choose_deployment(options.account)
         return asyncio.run(_run(options))
-    except (CannotManage, SettingError, Failure, ValueError, OSError) as error:
+    except (CannotManage, SettingError, Failure, Missing, Refused, ValueError, OSError) as error:
         _say(f"Error: {error}")
         return REFUSED
     except KeyboardInterrupt:
@@ -190,6 +194,34 @@ async def _remove(options: Options) -> int:
     return DONE
 
 
+async def _export_person(options: Options) -> None:
+    organization = await organizations.demand_in_use(options.name)
+    document = await person_export.export(organization, options.table, options.id, datetime.now(UTC))
+    with exporting.private(options.file) as out:
+        out.write(orjson.dumps(document, option=orjson.OPT_INDENT_2))
+    print(f"What is held about {options.table} {options.id} is in {options.file}.")
+
+
+async def _erase_person(options: Options) -> int:
+    organization = await organizations.demand_in_use(options.name)
+    if not options.yes:
+        _say(f"This deletes what {options.table} {options.id} did with mail of {options.name}, for good.")
+        _say("What stays, and why, is in docs/privacy.md.")
+        if _ask(f"Type {options.id} to go on: ") != options.id:
+            _say("Nothing is erased.")
+            return REFUSED
+    work = {"person": f"{options.table} {options.id}"}
+    while True:
+        now = datetime.now(UTC)
+        found = await erasing.start(organization, options.table, options.id, now, delete_record=options.delete_record)
+        _say(f"{found.percent} % of all mail looked at, {found.emails:,} emails changed")
+        delay = await erasing.erase(organization, work, now)
+        if delay is None:
+            print(f"{options.table} {options.id} is erased.")
+            return DONE
+        await asyncio.sleep(delay.total_seconds())
+
+
 async def _rebuild_figures(options: Options) -> None:
     organization = await organizations.demand_in_use(options.name)
     wrong = await figuring.rebuild(organization, _say)
@@ -262,6 +294,14 @@ def _parser() -> argparse.ArgumentParser:
     changed = of_one("set", _set, "change settings")
     changed.add_argument("settings", nargs="+", metavar="NAME=VALUE", help=f"one of {', '.join(names())}")
     of_one("following", _following, "switch following on or off").add_argument("switch", choices=("on", "off"))
+    of_a_person = of_one("export-person", _export_person, "write all that is held about a person into a file")
+    erased = of_one("erase-person", _erase_person, "erase what a person did with mail, and who they are in it")
+    for one in (of_a_person, erased):
+        one.add_argument("table", choices=PEOPLE, help="the table of the person's record")
+        one.add_argument("id", help="the id of the record")
+    of_a_person.add_argument("file", type=Path, help="where to write it, JSON")
+    erased.add_argument("--delete-record", action="store_true", help="delete the record itself too")
+    erased.add_argument("--yes", action="store_true", help="do not ask")
     of_one("rebuild-figures", _rebuild_figures, "make all figures anew from the mail itself")
     exported = of_one("export", _export, "export an organization into a directory")
     exported.add_argument("directory", type=Path, help="an empty or missing directory")

@@ -14,6 +14,7 @@ from shared.storage.organizations import Organization
 from tests.figures_world import running
 from tests.journalled_hits import SENT
 from tests.sent_mail import put_sent_email
+from tests.withdrawing_world import a_contact, as_party, mail_of, opened, sent_to
 
 ROOT = Path(__file__).parents[2]
 TENANT = "11111111-2222-4333-8444-555555555555"
@@ -47,6 +48,26 @@ async def test_figures_are_rebuilt_and_what_was_wrong_is_counted(organization: O
     }
     again = await asyncio.to_thread(run, "rebuild-figures", organization.name)
     assert again.stdout == f"The figures of {organization.name} are those of its mail; none had to be corrected.\n"
+
+
+async def test_a_person_is_exported_and_erased_after_asking(organization: Organization, tmp_path: Path) -> None:
+    ada = await a_contact(organization)
+    mail = await sent_to(organization, as_party(0, 2, ada), sent=SENT)
+    assert await opened(organization, mail, SENT) == 1
+    person = (organization.name, "contact", ada["contactid"])
+
+    file = tmp_path / "ada.json"
+    exported = await asyncio.to_thread(run, "export-person", *person, str(file))
+    assert exported.returncode == 0, exported.stderr
+    assert ada["emailaddress1"] in file.read_text()
+
+    kept = await asyncio.to_thread(run, "erase-person", *person, typed="yes\n")
+    assert (kept.returncode, "Nothing is erased" in kept.stderr) == (1, True)
+    erased = await asyncio.to_thread(run, "erase-person", *person, "--delete-record", typed=f"{person[2]}\n")
+    assert (erased.returncode, erased.stdout) == (0, f"contact {person[2]} is erased.\n"), erased.stderr
+    assert (await mail_of(organization, mail)).interactions == ()
+    gone = await asyncio.to_thread(run, "export-person", *person, str(file))
+    assert (gone.returncode, "Does Not Exist" in gone.stderr) == (1, True)
 
 
 @pytest.fixture
