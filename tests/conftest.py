@@ -5,6 +5,7 @@ import base64
 import random
 from collections.abc import AsyncIterator, Iterator
 
+import hypothesis
 import pytest
 import pytest_asyncio
 
@@ -17,6 +18,11 @@ from shared.storage.organizations import Organization
 from shared.storage.provisioning import provision_deployment
 from tests.organizations import an_organization
 from tests.running_service import Service, running_service
+
+
+# Limits of time live in the benchmarks: on a busy machine they would fail a test that is right.
+hypothesis.settings.register_profile("untimed", deadline=None)
+hypothesis.settings.load_profile("untimed")
 
 
 def free_ports(count: int) -> int:
