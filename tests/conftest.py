@@ -19,7 +19,6 @@ from shared.storage.provisioning import provision_deployment
 from tests.organizations import an_organization
 from tests.running_service import Service, running_service
 
-
 # Limits of time live in the benchmarks: on a busy machine they would fail a test that is right.
 hypothesis.settings.register_profile("untimed", deadline=None)
 hypothesis.settings.load_profile("untimed")
