@@ -128,6 +128,20 @@ async def test_where_the_identity_cannot_sign_in_the_last_count_stays(identity_r
     assert told(metrics.POISON_MESSAGES) == 5
 
 
+async def test_where_the_identity_cannot_sign_in_hits_are_spooled_at_once_and_tried_again(
+    identity_refused, organization, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(journal, "account_of", lambda _: watching.host_account())
+    recorder = Recorder(Spool(tmp_path / "spool", "0123456789abcdef", 1_000_000), budget=30)
+    async with asyncio.timeout(5):
+        await recorder.record(organization.name, a_row())
+    assert recorder.spool.hits == 1
+    await asyncio.sleep(0.05)
+    assert recorder._drain is not None
+    assert not recorder._drain.done(), "it is tried until the identity can sign in"
+    recorder._drain.cancel()
+
+
 async def test_a_wrong_setting_is_named_without_its_value(monkeypatch):
     monkeypatch.setenv("TOKEN_SECRETS", "1:c2hvcnQ=")
     settings.cache_clear()
