@@ -102,7 +102,7 @@ async def test_where_storage_is_away_it_lives_and_is_not_ready_and_says_what_to_
 
 @pytest.fixture
 def identity_refused(monkeypatch):
-    """Let the deployment's storage take an identity's token that nobody gives out."""
+    """Let the deployment's storage take an identity's token that nobody gives out; return its account."""
 
     class Refusing:
         async def get_token(self, scope):
@@ -112,6 +112,7 @@ def identity_refused(monkeypatch):
     nameless = dataclasses.replace(host_account(), key=None)
     for module in (watching, queues):
         monkeypatch.setattr(module, "host_account", lambda: nameless)
+    return nameless
 
 
 async def test_where_the_identity_cannot_sign_in_it_is_not_ready_and_says_so(identity_refused):
@@ -131,7 +132,7 @@ async def test_where_the_identity_cannot_sign_in_the_last_count_stays(identity_r
 async def test_where_the_identity_cannot_sign_in_hits_are_spooled_at_once_and_tried_again(
     identity_refused, organization, tmp_path, monkeypatch
 ):
-    monkeypatch.setattr(journal, "account_of", lambda _: watching.host_account())
+    monkeypatch.setattr(journal, "account_of", lambda _: identity_refused)
     recorder = Recorder(Spool(tmp_path / "spool", "0123456789abcdef", 1_000_000), budget=30)
     async with asyncio.timeout(5):
         await recorder.record(organization.name, a_row())
