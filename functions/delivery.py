@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 import azure.functions as func
 
+from shared import logs
+
 if TYPE_CHECKING:
     from shared.storage.organizations import Organization
 
@@ -59,6 +61,7 @@ async def remind_later(message: func.QueueMessage) -> None:
     from shared.storage import agenda
 
     work = message.get_json()
+    logs.about(work["organization"], work["email"])
     _log.error("a reminder of email %s of %s fails: look for its error above", work["email"], work["organization"])
     await agenda.add(agenda.Entry(_now() + _REMIND_AGAIN, REMIND, work["organization"], work["email"]))
 
@@ -79,6 +82,7 @@ async def _attend(queue: str, work: Mapping[str, str], attempt: _Attempt) -> Non
     from shared.services import bulkheads
     from shared.storage import queues
 
+    logs.about(work["organization"], work["email"])
     with bulkheads.place(queue, work["organization"]) as admitted:
         delay = await _attempted(work, attempt) if admitted else _NEXT_TURN
     if delay is not None:

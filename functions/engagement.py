@@ -5,6 +5,8 @@ from datetime import UTC, datetime
 
 import azure.functions as func
 
+from shared import logs
+
 blueprint = func.Blueprint()
 
 _HALF_A_MINUTE = 30
@@ -17,6 +19,7 @@ async def fold(message: func.QueueMessage) -> None:
     from shared.storage import queues
 
     work = message.get_json()
+    logs.about(work["organization"], work.get("email", ""))
     now = datetime.now(UTC)
     if "email" in work:
         await folding.fold_email(work["organization"], work["email"], now)
@@ -33,6 +36,7 @@ async def figures(message: func.QueueMessage) -> None:
     from shared.storage import queues
 
     work = message.get_json()
+    logs.about(work["organization"])
     again = await figuring.figure(work["organization"], datetime.now(UTC))
     if again is not None:
         await queues.send(queues.FIGURES, work, again)

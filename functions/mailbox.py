@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 
 import azure.functions as func
 
+from shared import logs
 from shared.engagement.notifications import MAX_BODY, Notification, read_notifications
 from shared.settings import settings
 
@@ -41,7 +42,9 @@ async def mailbox(message: func.QueueMessage) -> None:
     from shared.services import mailboxes
     from shared.storage import queues
 
-    again = await mailboxes.attend(message.get_json(), datetime.now(UTC))
+    work = message.get_json()
+    logs.about(work["organization"])
+    again = await mailboxes.attend(work, datetime.now(UTC))
     if again is not None:
         await queues.send(queues.MAILBOX, *again)
 

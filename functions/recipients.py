@@ -4,6 +4,7 @@ import logging
 
 import azure.functions as func
 
+from shared import logs
 from shared.engagement.tokens import Token, TokenKind, verify
 from shared.services.recording import record
 from shared.settings import settings
@@ -91,6 +92,7 @@ async def _record(req: func.HttpRequest, token: Token) -> None:
         await record(token, req.method, req.headers, req.url.partition("?")[2])
     except Exception:  # noqa: BLE001 - see below
         # Whatever goes wrong with our books, the recipient gets what the mail promised.
+        logs.about(token.organization, str(token.email))
         _log.exception("a hit on email %s of %s was not recorded", token.email, token.organization)
 
 

@@ -4,6 +4,8 @@ from datetime import UTC, datetime
 
 import azure.functions as func
 
+from shared import logs
+
 blueprint = func.Blueprint()
 
 
@@ -15,6 +17,7 @@ async def tell(message: func.QueueMessage) -> None:
     from shared.storage.organizations import find_organization
 
     work = message.get_json()
+    logs.about(work["organization"])
     organization = await find_organization(work["organization"])
     if organization is None:
         return
@@ -29,4 +32,6 @@ async def give_up_telling(message: func.QueueMessage) -> None:
     """Say which card is not told."""
     from shared.services import telling
 
-    telling.give_up(message.get_json())
+    work = message.get_json()
+    logs.about(work["organization"])
+    telling.give_up(work)

@@ -2,6 +2,8 @@
 
 import azure.functions as func
 
+from shared import logs
+
 blueprint = func.Blueprint()
 
 
@@ -11,4 +13,5 @@ async def unlink(message: func.QueueMessage) -> None:
     from shared.services import templates
 
     work = message.get_json()
+    logs.about(work["organization"])
     await templates.unlink(work["organization"], work["template"])

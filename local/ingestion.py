@@ -34,6 +34,10 @@ class Ingestion:
             if point["name"] == name
         ]
 
+    def lines(self) -> list[dict[str, Any]]:
+        """Return the log records, each with ``message``, ``severityLevel`` and ``properties``."""
+        return [item["data"]["baseData"] for item in self.items if item["data"]["baseType"] == "MessageData"]
+
 
 @contextlib.contextmanager
 def ingestion() -> Iterator[Ingestion]:

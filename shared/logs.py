@@ -1,17 +1,24 @@
-"""Log records without addresses and tokens, whoever logs and wherever the records go.
+"""Log records without addresses and tokens, and with what they are about, whoever logs and wherever the records go.
 
 A filter of a logger does not see what its children log, and one of a handler serves that handler alone: what serves
 them all is the factory that makes the records. It runs only for records that are logged.
 """
 
 import logging
+from collections.abc import Mapping
+from contextvars import ContextVar
 from typing import Any
 
 from shared.engagement.redaction import redact as redacted
 
+ABOUT = "about"
+"""The attribute of a log record that holds what the work was about: the names and ids that `about` was given."""
+
+_about: ContextVar[Mapping[str, str]] = ContextVar(ABOUT)
+
 
 class _Redacting:
-    """Makes log records by another factory, and takes out of them what no log may hold."""
+    """Makes log records by another factory, takes out of them what no log may hold, and adds what they are about."""
 
     def __init__(self, make: Any) -> None:
         self._make = make
@@ -27,7 +34,16 @@ class _Redacting:
         if record.exc_info and record.exc_info[0] is not None:
             # Formatters take a traceback that is there already.
             record.exc_text = redacted(logging.Formatter().formatException(record.exc_info))
+        setattr(record, ABOUT, _about.get({}))
         return record
+
+
+def about(organization: str, email: str = "") -> None:
+    """Let what this task and the tasks that it starts log from now on say which organization and email it is about.
+
+    To be said where a function begins its work: the worker gives each invocation a task of its own.
+    """
+    _about.set({"organization": organization} | ({"email": email} if email else {}))
 
 
 def redact() -> None:

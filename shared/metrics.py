@@ -7,6 +7,7 @@ the code, never anything of a person.
 
 import time
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 _KEPT = 2000
@@ -34,12 +35,14 @@ class Counter:
 @dataclass(slots=True)
 class Gauge:
     """The last value of something. One that nobody set for `lifetime` seconds is not known any more: what only one
-    process looks at, and each may be the one, would otherwise be told for ever by the one that was."""
+    process looks at, and each may be the one, would otherwise be told for ever by the one that was. Where there is a
+    `source` it is asked instead, by the exporting thread."""
 
     name: str
     what: str
     unit: str
     lifetime: float = float("inf")
+    source: Callable[[], float] | None = None
     _last: tuple[float, float] | None = None
 
     def set(self, value: float, at: float | None = None) -> None:
@@ -48,6 +51,8 @@ class Gauge:
 
     def value(self, at: float | None = None) -> float | None:
         """Return the last value, None where there is none or it is too old."""
+        if self.source is not None:
+            return self.source()
         if self._last is None or (time.monotonic() if at is None else at) - self._last[1] > self.lifetime:
             return None
         return self._last[0]

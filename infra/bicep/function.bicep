@@ -39,6 +39,7 @@ var settings = [
   { name: 'AzureWebJobsDisableHomepage', value: 'true' }
   { name: 'APPLICATIONINSIGHTS_CONNECTION_STRING', value: applicationInsightsConnectionString }
   { name: 'APPLICATIONINSIGHTS_AUTHENTICATION_STRING', value: 'ClientId=${identityClientId};Authorization=AAD' }
+  { name: 'OTEL_METRIC_EXPORT_INTERVAL', value: '60000' }
   { name: 'BASE_URL', value: baseUrl }
   { name: 'TOKEN_SECRETS', value: '@Microsoft.KeyVault(SecretUri=${secretsUrl}/token-secrets)' }
   { name: 'TOKEN_KEY', value: string(tokenKey) }

@@ -216,6 +216,19 @@ def is_busy() -> bool:
     return any(found.is_busy for found in _recorders.values())
 
 
+def is_spooling() -> bool:
+    """Whether hits of any storage account wait on this process's disk, or the next ones will."""
+    return any(found.suspended or not found.spool.empty for found in _recorders.values())
+
+
+def waiting_hits() -> int:
+    """Return how many hits wait on this process's disk, whatever storage account they are for."""
+    return sum(found.spool.hits for found in list(_recorders.values()))
+
+
+metrics.SPOOL_WAITING.source = waiting_hits
+
+
 async def record(token: Token, method: str, headers: Mapping[str, str], query: str) -> None:
     """Record a fetch of what `token` opens, now. `headers` are the request's; `query` is its query string."""
     organization, email = token.organization, str(token.email)

@@ -7,7 +7,7 @@ from collections.abc import Awaitable
 from dataclasses import dataclass
 
 from shared import metrics
-from shared.services.recording import recorder
+from shared.services.recording import is_spooling
 from shared.settings import SettingError, settings
 from shared.storage import queues
 from shared.storage.account import StorageError, host_account
@@ -87,6 +87,6 @@ async def _answers(service: str, question: Awaitable[object]) -> str:
 
 def _spool() -> str:
     """Return whether hits wait for storage: recipients are answered all the same, cards and counters are late."""
-    if not recorder().suspended:
+    if not is_spooling():
         return OK
     return "hits wait on this instance's disk for storage: see spool-not-draining in docs/operations.md"

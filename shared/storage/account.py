@@ -205,14 +205,22 @@ _credential: Any = None
 
 
 async def _identity_token() -> str:
-    """Return the managed identity's token for storage; azure-identity keeps and renews it."""
+    """Return the managed identity's token for storage; azure-identity keeps and renews it.
+
+    Raises `Unavailable` where the identity cannot sign in: no call was refused, and the same one may succeed later.
+    """
     global _credential
+    from azure.core.exceptions import AzureError
+
     if _credential is None:
         from azure.identity.aio import DefaultAzureCredential, ManagedIdentityCredential
 
         client_id = read_storage(os.environ).client_id
         _credential = ManagedIdentityCredential(client_id=client_id) if client_id else DefaultAzureCredential()
-    token = await _credential.get_token("https://storage.azure.com/.default")
+    try:
+        token = await _credential.get_token("https://storage.azure.com/.default")
+    except (AzureError, OSError) as error:
+        raise Unavailable(0, type(error).__name__, str(error)) from None
     return str(token.token)
 
 

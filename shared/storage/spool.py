@@ -61,13 +61,18 @@ class Spool:
             return self._lose(f"SPOOL_DIR cannot be written: {error.strerror}")
         self._size += len(line)
         self._open.hits += 1
-        self._tell()
         return True
 
     @property
     def empty(self) -> bool:
         """Whether this process holds no hits; files of others are found by `adopt`."""
         return self._open is None and not self._waiting
+
+    @property
+    def hits(self) -> int:
+        """How many hits wait here; another thread may ask."""
+        opened = self._open
+        return sum(file.hits for file in (*self._waiting, *([opened] if opened else [])))
 
     def adopt(self) -> int:
         """Take over the files of processes that are gone; return how many."""
@@ -80,7 +85,6 @@ class Spool:
                 self._waiting.append(file)
                 self._size += os.fstat(file.descriptor).st_size
                 adopted += 1
-        self._tell()
         return adopted
 
     async def drain(self, write: Write) -> int:
@@ -99,7 +103,6 @@ class Spool:
             self._size -= os.fstat(file.descriptor).st_size
             file.path.unlink(missing_ok=True)
             os.close(file.descriptor)
-            self._tell()
         return written
 
     def _create(self) -> _File:
@@ -126,11 +129,6 @@ class Spool:
     def _next_path(self) -> Path:
         self._number += 1
         return self.directory / f"{self.writer}-{self._number:06d}{_SUFFIX}"
-
-    def _tell(self) -> None:
-        """Tell the operator how many hits wait."""
-        files = (*self._waiting, *([self._open] if self._open else []))
-        metrics.SPOOL_WAITING.set(sum(file.hits for file in files))
 
     def _lose(self, why: str) -> bool:
         self.lost += 1

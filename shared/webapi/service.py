@@ -9,6 +9,7 @@ from collections.abc import Awaitable
 from dataclasses import replace
 from datetime import UTC, datetime
 
+from shared import logs
 from shared.services.caller import Caller
 from shared.services.errors import Missing, Refused
 from shared.services.people import welcome
@@ -41,6 +42,7 @@ MAX_HEADERS = 65_536
 """Characters of all header names and values; the longest token has a quarter of them."""
 
 _VERSION = re.compile(r"v9\.\d{1,2}")
+_EMAIL = re.compile(r"emails\(([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})\)", re.IGNORECASE)
 
 _log = logging.getLogger(__name__)
 
@@ -101,6 +103,7 @@ async def _answer(request: Request, now: datetime, service_request: str, common:
     caller, identity = await authenticate(request, organization)
     if organization is None:
         raise unknown_segment(address.organization)
+    _say_what_it_is_about(organization, address)
     user = (organization.id, caller.user)
     with budgets().spend(user, time.monotonic, common):
         await welcome(organization, identity.user, identity.name, identity.address, now)
@@ -108,6 +111,7 @@ async def _answer(request: Request, now: datetime, service_request: str, common:
             return await respond(_context(request, address, organization, caller, now), request, address)
 
         async def part(request: Request, address: Address) -> Response:
+            _say_what_it_is_about(organization, address)
             budgets().charge(user, 1, time.monotonic())
             # Asked for each time: an earlier part may have changed its settings.
             current = await find_organization(address.organization) or organization
@@ -116,6 +120,12 @@ async def _answer(request: Request, now: datetime, service_request: str, common:
         return await _on_batch(
             request, address, organization, lambda inner, target: _guarded(part(inner, target), service_request)
         )
+
+
+def _say_what_it_is_about(organization: Organization, address: Address) -> None:
+    """Let what is logged from now on say it."""
+    email = _EMAIL.match(address.path)
+    logs.about(organization.name, email[1].lower() if email else "")
 
 
 def _demand_head(request: Request) -> None:

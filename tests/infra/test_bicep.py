@@ -248,6 +248,12 @@ def test_every_setting_is_documented_and_no_other() -> None:
     assert documented() - of_organizations - OF_THE_HOST - {"AZURE_TENANT_ID"} <= code()
 
 
+def test_every_setting_is_explained_once() -> None:
+    page = (ROOT / "docs" / "settings.md").read_text(encoding="utf-8")
+    names = [name for row in re.findall(r"^\|(.*?)\|", page, re.MULTILINE) for name in re.findall(r"`([^`]+)`", row)]
+    assert sorted(names) == sorted(set(names))
+
+
 def test_settings_of_single_organizations_can_be_set_on_azure_and_are_documented() -> None:
     read = families_read(SOURCES)
     assert read
@@ -294,6 +300,11 @@ def rules() -> list[dict[str, object]]:
 def test_a_rule_asks_for_what_the_app_measures() -> None:
     asked = {name for rule in rules() for name in re.findall(r'Name == "([^"]+)"', str(rule["query"]))}
     assert {"ee.poison.messages", "ee.send.failures", "ee.spool.waiting", "ee.journal.age"} == asked <= METRICS
+
+
+def test_the_operators_page_says_under_a_rules_name_what_to_do() -> None:
+    page = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
+    assert {rule["name"] for rule in rules()} <= set(re.findall(r"^### (.+)$", page, re.MULTILINE))
 
 
 def test_a_rule_gives_the_column_that_is_compared() -> None:

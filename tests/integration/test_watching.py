@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import dataclasses
 import itertools
 import json
 import os
@@ -10,13 +11,14 @@ from datetime import UTC, datetime, timedelta
 
 import azure.functions as func
 import pytest
+from azure.core.exceptions import ClientAuthenticationError
 
 from functions import health
 from shared import metrics
 from shared.engagement.hits import Hit, Kind
 from shared.engagement.labels import Label
 from shared.graph.client import error_for
-from shared.services import folding, watching
+from shared.services import folding, recording, watching
 from shared.services.recording import Recorder
 from shared.services.watching import OK, Readiness
 from shared.settings import settings
@@ -41,6 +43,10 @@ def _forgotten(configured):
 def a_row(at=AT):
     hit = Hit(f"0123456789abcdef-{next(_numbers):012d}", Kind.OPEN, 0, at, "GET", "203.0.113.9", {"accept": "*/*"}, "")
     return make_row(hit, str(uuid.uuid4()), 1)
+
+
+async def written(organization, rows):
+    """Stand for a journal that takes everything."""
 
 
 def told(gauge):
@@ -92,6 +98,49 @@ async def test_where_storage_is_away_it_lives_and_is_not_ready_and_says_what_to_
         func.HttpRequest("GET", "http://127.0.0.1/health", body=b"")
     )
     assert live.status_code == 200
+
+
+@pytest.fixture
+def identity_refused(monkeypatch):
+    """Let the deployment's storage take an identity's token that nobody gives out; return its account."""
+
+    class Refusing:
+        async def get_token(self, scope):
+            raise ClientAuthenticationError("identity not found, for the secret client 1234")
+
+    monkeypatch.setattr(account, "_credential", Refusing())
+    nameless = dataclasses.replace(host_account(), key=None)
+    for module in (watching, queues):
+        monkeypatch.setattr(module, "host_account", lambda: nameless)
+    return nameless
+
+
+async def test_where_the_identity_cannot_sign_in_it_is_not_ready_and_says_so(identity_refused):
+    status, body = await asked()
+    assert (status, body["ready"]) == (503, False)
+    for service in ("tables", "queues"):
+        assert f"storage's {service} did not answer (ClientAuthenticationError)" in body["checks"][service]
+    assert "secret client" not in json.dumps(body)
+
+
+async def test_where_the_identity_cannot_sign_in_the_last_count_stays(identity_refused):
+    metrics.POISON_MESSAGES.set(5)
+    await watching.count_poison()
+    assert told(metrics.POISON_MESSAGES) == 5
+
+
+async def test_where_the_identity_cannot_sign_in_hits_are_spooled_at_once_and_tried_again(
+    identity_refused, organization, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(journal, "account_of", lambda _: identity_refused)
+    recorder = Recorder(Spool(tmp_path / "spool", "0123456789abcdef", 1_000_000), budget=30)
+    async with asyncio.timeout(5):
+        await recorder.record(organization.name, a_row())
+    assert recorder.spool.hits == 1
+    await asyncio.sleep(0.05)
+    assert recorder._drain is not None
+    assert not recorder._drain.done(), "it is tried until the identity can sign in"
+    recorder._drain.cancel()
 
 
 async def test_a_wrong_setting_is_named_without_its_value(monkeypatch):
@@ -148,7 +197,7 @@ async def test_hits_in_the_spool_are_told_until_they_are_written(tmp_path):
     spool = Spool(tmp_path / "spool", "0123456789abcdef", 1_000_000)
     for _ in range(3):
         spool.append("contoso", a_row())
-    assert told(metrics.SPOOL_WAITING) == 3
+    assert spool.hits == 3
 
     async def refused(organization, rows):
         raise Unavailable(0, "Down")
@@ -156,13 +205,42 @@ async def test_hits_in_the_spool_are_told_until_they_are_written(tmp_path):
     with pytest.raises(Unavailable):
         await spool.drain(refused)
     spool.append("contoso", a_row())
-    assert told(metrics.SPOOL_WAITING) == 4, "what failed waits on"
-
-    async def written(organization, rows):
-        pass
+    assert spool.hits == 4, "what failed waits on"
 
     await spool.drain(written)
-    assert told(metrics.SPOOL_WAITING) == 0
+    assert spool.hits == 0
+
+
+@pytest.fixture
+def two_accounts(tmp_path, monkeypatch):
+    """Return the recorders of two storage accounts, of which the first has three hits on disk and the other none."""
+    names = {"": tmp_path / "spool", "other": tmp_path / "spool" / "other"}
+    made = {name: Recorder(Spool(path, "0123456789abcdef", 1_000_000), 1.0) for name, path in names.items()}
+    monkeypatch.setattr(recording, "_recorders", made)
+    for _ in range(3):
+        made[""].spool.append("contoso", a_row())
+    return made[""], made["other"]
+
+
+async def test_hits_of_every_storage_account_are_told_together(two_accounts):
+    full, empty = two_accounts
+    empty.spool.adopt()
+    assert told(metrics.SPOOL_WAITING) == 3, "one that has none hides no other's"
+    empty.spool.append("fabrikam", a_row())
+    assert told(metrics.SPOOL_WAITING) == 4
+    await full.spool.drain(written)
+    assert told(metrics.SPOOL_WAITING) == 1
+
+
+async def test_a_deployment_is_not_ready_while_hits_of_any_account_wait(two_accounts):
+    full, empty = two_accounts
+    await full.spool.drain(written)
+    assert (await asked())[0] == 200
+    watching._asked = None
+    empty.spool.append("fabrikam", a_row())
+    status, body = await asked()
+    assert (status, body["checks"]["tables"]) == (503, OK)
+    assert "spool-not-draining in docs/operations.md" in body["checks"]["spool"]
 
 
 async def test_hits_of_a_process_that_died_are_told_by_the_one_that_adopts_them(tmp_path):
@@ -173,7 +251,7 @@ async def test_hits_of_a_process_that_died_are_told_by_the_one_that_adopts_them(
     os.close(dead._open.descriptor)
     heir = Spool(tmp_path / "spool", "fedcba9876543210", 1_000_000)
     heir.adopt()
-    assert told(metrics.SPOOL_WAITING) == 3
+    assert heir.hits == 3
 
 
 async def test_a_hit_that_is_lost_is_counted(tmp_path):

@@ -11,6 +11,8 @@ ROOT = Path(__file__).parents[2]
 MEASURED = {one.name: one for one in (*metrics.COUNTERS, *metrics.GAUGES, *metrics.DISTRIBUTIONS)}
 WORKBOOK = (ROOT / "infra" / "bicep" / "workbook.json").read_text(encoding="utf-8")
 DOCS = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
+OF_LINES = {"organization", "email", "logger"}
+"""What the app says of each line of its log (`shared.logs.about`, `shared.telemetry`)."""
 NAME = re.compile(r"\bee\.[a-z]+(?:\.[a-z]+)*")
 
 
@@ -43,7 +45,8 @@ def test_the_workbook_asks_only_for_attributes_that_a_metric_has():
     for name, query in queries().items():
         asked = set(re.findall(r"customDimensions\.([a-z]+)", query))
         measured = [getattr(MEASURED[metric], "labels", ()) for metric in NAME.findall(query)]
-        assert asked <= {label for labels in measured for label in labels}, name
+        there = {label for labels in measured for label in labels} if measured else OF_LINES
+        assert asked <= there, name
 
 
 def test_the_workbook_is_one_of_azure_monitor_and_its_names_are_its_own():
@@ -56,8 +59,19 @@ def test_the_workbook_is_one_of_azure_monitor_and_its_names_are_its_own():
 
 def test_the_host_writes_no_urls_for_they_hold_tokens():
     logging = json.loads((ROOT / "host.json").read_text(encoding="utf-8"))["logging"]
-    assert logging["logLevel"]["Host.Results"] == "Error"
+    assert logging["logLevel"]["Host.Results"] == "None"
     assert logging["logLevel"]["Microsoft"] == "Warning"
     collection = logging["applicationInsights"]["httpAutoCollectionOptions"]
     assert collection["enableHttpTriggerExtendedInfoCollection"] is False
     assert load_host_options(ROOT).log_level == "Information"
+
+
+def test_the_host_sends_no_line_a_second_time_and_shows_all_on_a_console():
+    logging = json.loads((ROOT / "host.json").read_text(encoding="utf-8"))["logging"]
+    assert logging["applicationInsights"]["logLevel"] == {"Function": "Error", "Function.*.User": "None"}
+    assert not [category for category in logging["logLevel"] if category.startswith("Function")]
+
+
+def test_the_operators_page_explains_every_dimension_of_a_line():
+    rows = re.findall(r"^\| `(\w+)` \|", DOCS.partition("| custom dimension |")[2], re.MULTILINE)
+    assert set(rows[:3]) == OF_LINES
