@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 
 from shared.engagement.figures import WEEKS, cells, scopes, template_columns
 from shared.storage import emails, figures, pending_figures, queues, records
-from shared.storage.account import NotFound, PreconditionFailed, StorageError
+from shared.storage.account import NotFound, PreconditionFailed, StorageError, Unavailable
 from shared.storage.calls import side_by_side
 from shared.storage.emails import EmailPartition
 from shared.storage.figures import Addition
@@ -36,7 +36,10 @@ _log = logging.getLogger(__name__)
 
 
 async def figure(organization_name: str, now: datetime) -> timedelta | None:
-    """Bring an organization's figures up to date; return when to look again, None when nothing waits."""
+    """Bring an organization's figures up to date; return when to look again, None when nothing waits.
+
+    Storage that does not answer is waited for.
+    """
     organization = await find_organization(organization_name)
     if organization is None:
         return None
@@ -49,6 +52,9 @@ async def figure(organization_name: str, now: datetime) -> timedelta | None:
         while again is None and _in_hand[organization_name]:
             _in_hand[organization_name] = False
             again = await _take_all(organization, now)
+    except Unavailable as error:
+        _log.warning("the figures of %s wait for storage: %s", organization_name, error.code)
+        return LOOK_AGAIN
     finally:
         del _in_hand[organization_name]
     return again

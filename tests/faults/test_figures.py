@@ -196,3 +196,15 @@ async def test_a_change_that_was_announced_but_never_happened_is_forgotten(
     assert await figuring.figure(organization.name, LATER) == figuring.LOOK_AGAIN, "it may still happen"
     assert await figuring.figure(organization.name, LATER + timedelta(days=3650)) is None
     assert await running(organization) == {}
+
+
+async def test_while_storage_is_down_figures_are_waited_for(breaker: tuple[Breaker, Organization]) -> None:
+    broken, organization = breaker
+    mail = Mail(organization)
+    await mail.write(0)
+    await mail.happen("send", 0)
+    broken.arm(0, after=False, down=True)
+    assert await figuring.figure(organization.name, LATER) == figuring.LOOK_AGAIN
+    broken.arm(-1, after=False)
+    assert await figuring.figure(organization.name, LATER) is None
+    assert await running(organization) == await expected(organization)
