@@ -39,6 +39,8 @@ _JOBS = "erasure"
 _KEYS = {"ee_externalid": ("ee_externalid",)}
 _ADDRESSES = ("emailaddress1", "emailaddress2", "emailaddress3")
 _ATTEMPTS = 8
+_SAYS_DONE = timedelta(minutes=10)
+"""How long an erasure that has ended is told of; asked for after that, it is done again, for mail that came since."""
 _ON_ITS_WAY = timedelta(minutes=1)
 _WHO = ("emailaddress", "interactionpartyid", "interactionrepliedby", "interactionreplyid")
 """Columns of an interaction that say whose it is."""
@@ -84,7 +86,7 @@ class Progress:
 async def start(
     organization: Organization, table: str, id: str, now: datetime, *, delete_record: bool = False
 ) -> Progress:
-    """Begin to erase a person, or go on where that stands, and return how far it is.
+    """Begin to erase a person, or go on where that stands, and return how far it is; of one that ended just now, that.
 
     Raises `Missing` where there is no such record and none was being erased, `Refused` for other tables.
     """
@@ -95,7 +97,7 @@ async def start(
     record = await records.get(organization, table, id)
     if record is None and job is None:
         raise Missing(f"{table} With Id = {id} Does Not Exist")
-    if job is None or (job["status"] == DONE and record is not None):
+    if job is None or (record is not None and _is_to_be_done_again(job, now, delete_record)):
         addresses = sorted(_addresses(record or {}))
         columns: dict[str, Any] = {
             "status": QUEUED, "slice": 0, "emails": 0, "deleterecord": delete_record, "restriction": str(uuid.uuid4()),
@@ -108,6 +110,11 @@ async def start(
     if job["status"] != DONE:
         await queues.send(queues.PRIVACY, {"organization": organization.name, "work": ERASE, "person": name})
     return Progress(job["status"], _percent(job), job["emails"])
+
+
+def _is_to_be_done_again(job: Mapping[str, Any], now: datetime, delete_record: bool) -> bool:
+    asks_more = delete_record and not job["deleterecord"]
+    return job["status"] == DONE and (asks_more or now - parse_iso(job["finishedon"]) > _SAYS_DONE)
 
 
 async def go_on(organization: Organization) -> None:

@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
 from shared.storage import emails, records
-from shared.storage.organizations import Organization
+from shared.storage.organizations import Organization, find_organization
 from shared.storage.tables import Entity, literal
 from shared.webapi import cors, telling
 from shared.webapi.filters import Condition
@@ -20,7 +20,7 @@ def scan(organization: Organization, table: Table, pushed: Sequence[Condition], 
     A condition on the key or on the email reads one partition only.
     """
     if table.kept == "organization":
-        return _once([organization_row(organization)])
+        return _organization(organization)
     conditions = [_key_range(table)]
     if after and table.kept == "child":
         partition, _, row = after.partition(" ")
@@ -42,7 +42,7 @@ def scan(organization: Organization, table: Table, pushed: Sequence[Condition], 
 async def get(organization: Organization, table: Table, id: str) -> Entity | None:
     """Return one row by its id, or None."""
     if table.kept == "organization":
-        return organization_row(organization) if id == organization.id else None
+        return organization_row(await latest(organization)) if id == organization.id else None
     if table.kept == "record":
         return await records.get(organization, table.logical, id)
     if table.kept == "email":
@@ -57,6 +57,11 @@ async def get(organization: Organization, table: Table, id: str) -> Entity | Non
         if page:
             return page[0]
     return None
+
+
+async def latest(organization: Organization) -> Organization:
+    """Return the organization as it is now: the request may have changed it itself."""
+    return await find_organization(organization.name) or organization
 
 
 def organization_row(organization: Organization) -> dict[str, Any]:
@@ -76,8 +81,8 @@ def organization_row(organization: Organization) -> dict[str, Any]:
     }
 
 
-async def _once(page: Page) -> AsyncIterator[Page]:
-    yield page
+async def _organization(organization: Organization) -> AsyncIterator[Page]:
+    yield [organization_row(await latest(organization))]
 
 
 def _key_range(table: Table) -> str:

@@ -396,7 +396,7 @@ def _kinds(text: str) -> tuple[str, ...]:
 
 
 async def _update_organization(context: Context, id: str, payload: Payload) -> None:
-    organization = context.organization
+    organization = await sources.latest(context.organization)
     if id != organization.id:
         raise does_not_exist("organization", id)
     demand_administrator(context.caller, "the organization")

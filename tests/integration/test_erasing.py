@@ -171,8 +171,17 @@ async def test_it_goes_on_slice_by_slice_and_says_how_far_it_is(organization):
     started = await erasing.start(organization, "contact", ada["contactid"], LATER)
     assert (started.status, started.percent) == ("Queued", 0)
     assert await erased(organization, ada, budget=0.05) > 1
-    done = await erasing.start(organization, "contact", ada["contactid"], LATER, delete_record=True)
-    assert done.status == "Queued", "what was done can be done again"
+    done = await erasing.start(organization, "contact", ada["contactid"], LATER)
+    assert (done.status, done.percent, done.emails) == ("Done", 100, 3), "whoever asks how far it is begins nothing"
+    again = await erasing.start(organization, "contact", ada["contactid"], LATER + timedelta(minutes=11))
+    assert again.status == "Queued", "what was done can be done again"
+
+
+async def test_the_record_can_be_erased_too_right_after_the_rest(organization):
+    ada = await a_contact(organization)
+    await erased(organization, ada)
+    more = await erasing.start(organization, "contact", ada["contactid"], LATER, delete_record=True)
+    assert more.status == "Queued"
 
 
 async def test_every_old_link_still_lands(organization):

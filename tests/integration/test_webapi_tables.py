@@ -144,3 +144,11 @@ async def test_every_table_is_read_with_every_collection_expanded(seller: Client
     for name in table.by_navigation:
         answer = await seller.get(f"{table.set}?$top=1&$expand={name}")
         assert answer.status == 200, (name, answer.body)
+
+
+async def test_a_changed_organization_is_shown_as_it_is_now(administrator: Client) -> None:
+    path = f"organizations({administrator.organization.id})"
+    prefer = {"Prefer": "return=representation"}
+    changed = await administrator.send("PATCH", path, {"ee_consentmode": 1}, headers=prefer)
+    assert (changed.status, changed.json["ee_consentmode"]) == (200, 1)
+    assert (await administrator.get("organizations")).rows[0]["ee_consentmode"] == 1
