@@ -55,7 +55,9 @@ async def _filled(issuer: Issuer, name: str, count: int) -> Filled:
     filled = await fill(issuer, name, count)
     organization = filled.seller.organization
     for template in TEMPLATES:
-        await records.put(organization, "template", template, {"templateid": template, "title": template})
+        await records.put(
+            organization, "template", template, {"templateid": template, "title": template, "ispersonal": False}
+        )
     started = time.perf_counter()
     await figuring.rebuild(organization)
     seconds = time.perf_counter() - started
