@@ -49,7 +49,8 @@ def _engagement(email: Mapping[str, Any], now: datetime, clock: Clock) -> str:
         return f"Last opened {say(opened, now, clock)}"
     if not email.get("isemailfollowed"):
         return _with_reason("Not followed", email.get("ee_followreason"))
-    return "Not yet opened"
+    ended = _moment(email.get("ee_followendedon"))
+    return f"Not followed any more since {say(ended, now, clock)}" if ended is not None else "Not yet opened"
 
 
 def _with_reason(what: str, reason: str | None) -> str:

@@ -34,6 +34,11 @@ def email(status: int, **columns: Any) -> dict[str, Any]:
         (email(3, isemailfollowed=False, ee_followreason="Ann disallows it"), "Not followed: Ann disallows it"),
         (email(3, isemailfollowed=False), "Not followed"),
         (email(3), "Not yet opened"),
+        (email(3, ee_followendedon="2026-11-22T08:00:00Z"), "Not followed any more since yesterday at 08:00 UTC"),
+        (
+            email(3, ee_followendedon="2026-11-22T08:00:00Z", lastopenedtime="2026-11-21T08:00:00Z"),
+            "Last opened on 21 November at 08:00 UTC",
+        ),
         (email(3, ee_lateby=121), "Sent 2 minutes late; not yet opened"),
         (email(3, ee_lateby=3_600, isemailfollowed=False), "Sent 1 hour late; not followed"),
         (
