@@ -25,7 +25,7 @@ host: $(INSTALLED) ## Run a second Functions host beside a running service (PORT
 	@$(BIN)/python -m local.run --only-host --end-with-parent
 
 test: lint $(AZURITE) $(CHECKOV) ## Lint, then run all tests
-	$(BIN)/python -m pytest -n $(TEST_PROCESSES) --dist loadfile
+	$(BIN)/python -m pytest -n $(TEST_PROCESSES) --dist loadfile --no-loadscope-reorder
 
 lint: $(INSTALLED) ## Check style, security (flake8-bandit's rules), types and the direction of imports
 	$(BIN)/ruff check .
