@@ -4,12 +4,13 @@ import uuid
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import pytest
 from aiohttp import ClientSession, web
 from yarl import URL
 
-from shared.storage.account import Account, account_of, host_account
+from shared.storage.account import Account, StorageError, account_of, host_account
 from shared.storage.organizations import Organization
 from tests.organizations import an_organization
 
@@ -34,6 +35,18 @@ class Breaker:
         broken = change and self.changes == self.nth
         self.changes += change
         return broken or (self.down and 0 <= self.nth < self.changes)
+
+
+async def fails(breaker: Breaker, nth: int, work: Any, *, after: bool) -> bool:
+    """Let storage go down at its `nth` change, or at the answer to it; return whether that stopped `work`."""
+    breaker.arm(nth, after=after, down=True)
+    try:
+        await work
+    except StorageError:
+        return True
+    finally:
+        breaker.arm(-1, after=False)
+    return False
 
 
 @asynccontextmanager

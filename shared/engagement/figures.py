@@ -49,6 +49,7 @@ OTHER = "other"
 _EPOCH = date(1970, 1, 1)
 _MOST = 1_200
 """Cells of one email's events, so that they fit into a property of 64 KiB; beyond, they are told by the hour or day."""
+_SPANS = (1, 4, 96, 96 * 32)
 _COLUMNS = {
     "statuscode", "directioncode", "senton", "isemailfollowed", "templateid", "ownerid", "regardingobjectid",
     "regardingobjectid_type", "_accounts", "_counted", "_answered",
@@ -65,6 +66,8 @@ class Cell(NamedTuple):
 
 
 type Cells = dict[Cell, tuple[int, ...]]
+type Events = dict[str, Counter[int]]
+"""What people did, by kind: how often in which quarter hour since the epoch."""
 
 
 def sources(email: Mapping[str, Any]) -> dict[str, Any]:
@@ -138,18 +141,49 @@ def accounts_of(records: Iterable[tuple[str, Mapping[str, Any] | None]]) -> str:
     return " ".join(sorted(found))
 
 
-def dump_hits(timeline: Timeline) -> str:
-    """Return, as an email keeps it in ``_counted``, when people opened it, clicked in it and opened its files."""
-    at: dict[str, list[int]] = {"opens": [], "clicks": [], "attachments": []}
+def events_of(timeline: Timeline) -> Events:
+    """Return when people opened an email, clicked in it and opened its files."""
+    found: Events = {"opens": Counter(), "clicks": Counter(), "attachments": Counter()}
     for event in timeline.events:
         if event.verdict.label is Label.PERSON and event.duplicate_of is None:
-            at[_EVENTS[event.observation.kind]].append(event.observation.at)
-    return _dump(at)
+            found[_EVENTS[event.observation.kind]][event.observation.at // QUARTER] += 1
+    return found
+
+
+def dump_hits(timeline: Timeline) -> str:
+    """Return, as an email keeps it in ``_counted``, when people opened it, clicked in it and opened its files."""
+    return dump_events(events_of(timeline))
 
 
 def dump_replies(times: Iterable[int]) -> str:
     """Return, as an email keeps it in ``_answered``, when it was answered (ms)."""
-    return _dump({"replies": list(times)})
+    return dump_events({"replies": Counter(at // QUARTER for at in times)})
+
+
+def coarsened(events: Events) -> Events:
+    """Return events by the quarter hour, or where they are too many by the hour, day or 32 days, in order of time.
+
+    A mail that is opened for weeks by hundreds of people still fits into its row, and no event is lost.
+    """
+    found: Events = {}
+    for span in _SPANS:
+        found = {kind: Counter() for kind in events}
+        for kind, counts in events.items():
+            for quarter, count in sorted(counts.items()):
+                found[kind][quarter // span * span] += count
+        if sum(map(len, found.values())) <= _MOST:
+            break
+    return found
+
+
+def dump_events(events: Events) -> str:
+    """Return events as an email keeps them: text, coarsened where they are too many; "" for none."""
+    told = {
+        kind: {str(quarter): count for quarter, count in counts.items()}
+        for kind, counts in coarsened(events).items()
+        if counts
+    }
+    return orjson.dumps(told).decode() if told else ""
 
 
 def template_columns(counted: Cells) -> dict[str, Any]:
@@ -236,20 +270,6 @@ def _is_recipient(party: Mapping[str, Any]) -> bool:
 
 def _events(email: Mapping[str, Any]) -> dict[str, dict[str, int]]:
     return {**orjson.loads(email.get("_counted") or "{}"), **orjson.loads(email.get("_answered") or "{}")}
-
-
-def _dump(at: Mapping[str, list[int]]) -> str:
-    """Return events as text: how many of each kind by quarter hour; "" for none.
-
-    Where they are many they are told by the hour, then by the day: a mail that is opened for weeks by hundreds of
-    people still fits into its row, and no event is lost.
-    """
-    for quarters in (1, 4, 96, 96 * 32):
-        counts = {kind: Counter(t // QUARTER // quarters * quarters for t in times) for kind, times in at.items()}
-        if sum(map(len, counts.values())) <= _MOST:
-            break
-    told = {kind: {str(quarter): found[quarter] for quarter in sorted(found)} for kind, found in counts.items()}
-    return orjson.dumps({kind: found for kind, found in told.items() if found}).decode() if any(told.values()) else ""
 
 
 def _plus(one: tuple[int, ...], other: tuple[int, ...], sign: int = 1) -> tuple[int, ...]:

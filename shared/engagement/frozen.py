@@ -12,16 +12,11 @@ from typing import Any
 import orjson
 
 from shared.engagement.counting import OPENS, Counters
-from shared.engagement.figures import dump_hits
+from shared.engagement.figures import Events, coarsened, dump_events, dump_hits, events_of
 from shared.engagement.labels import Label
 from shared.engagement.timeline import Timeline
 
-_MOST = 1_200
-"""Cells of one email's events, so that they fit into a property of 64 KiB (`shared.engagement.figures`)."""
-_SPANS = (1, 4, 96, 96 * 32)
 _LAST = "lastopenedtime"
-
-type Events = dict[str, Counter[int]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +62,7 @@ def freeze(before: Timeline, after: Timeline, earlier: Frozen, oldest: int) -> F
     opened, clicked = _last(before)
     return Frozen(
         {name: n for name, n in counts.items() if n},
-        _coarsened({kind: cells for kind, cells in events.items() if cells}),
+        coarsened({kind: cells for kind, cells in events.items() if cells}),
         _later(earlier.opened, opened),
         _later(earlier.clicked, clicked),
         max(earlier.before, oldest),
@@ -93,17 +88,11 @@ def counted(timeline: Timeline, frozen: Frozen) -> str:
         both = Counter(events.get(kind, Counter()))
         both.update(cells)
         events[kind] = +both
-    told = {
-        kind: {str(quarter): cells[quarter] for quarter in sorted(cells)}
-        for kind, cells in _coarsened(events).items()
-        if cells
-    }
-    return orjson.dumps(told).decode() if told else ""
+    return dump_events(events)
 
 
 def _events(timeline: Timeline) -> Events:
-    found: Mapping[str, Mapping[str, int]] = orjson.loads(dump_hits(timeline) or "{}")
-    return {kind: Counter({int(quarter): n for quarter, n in cells.items()}) for kind, cells in found.items()}
+    return {kind: counts for kind, counts in coarsened(events_of(timeline)).items() if counts}
 
 
 def _copy(events: Mapping[str, Mapping[int, int]]) -> Events:
@@ -116,19 +105,6 @@ def _nonzero(*parts: Counter[int] | None) -> Counter[int]:
     old.update(gone)
     old.subtract(stay)
     return Counter({quarter: n for quarter, n in old.items() if n})
-
-
-def _coarsened(events: Mapping[str, Counter[int]]) -> Events:
-    """Return events by the quarter, or where they are too many by the hour, day or 32 days."""
-    found: Events = {}
-    for span in _SPANS:
-        found = {kind: Counter() for kind in events}
-        for kind, cells in events.items():
-            for quarter, n in cells.items():
-                found[kind][quarter // span * span] += n
-        if sum(map(len, found.values())) <= _MOST:
-            break
-    return found
 
 
 def _last(timeline: Timeline) -> tuple[int | None, int | None]:

@@ -2,7 +2,6 @@
 
 import uuid
 from datetime import timedelta
-from typing import Any
 
 import pytest
 
@@ -10,10 +9,9 @@ from shared.engagement.options import CC, TO
 from shared.engagement.withdrawal import address_key
 from shared.services import erasing, retaining, withdrawing
 from shared.storage import consents, emails, figures, records
-from shared.storage.account import StorageError
 from shared.storage.organizations import Organization
 from shared.storage.tables import Entity
-from tests.breaking import Breaker
+from tests.breaking import Breaker, fails
 from tests.figures_world import EVER, brought_up_to_date
 from tests.journalled_hits import SENT
 from tests.withdrawing_world import a_contact, as_party, opened, queued, sent_to, with_settings
@@ -21,18 +19,6 @@ from tests.withdrawing_world import a_contact, as_party, opened, queued, sent_to
 type Broken = tuple[Breaker, Organization]
 
 LATER = SENT + timedelta(days=40)
-
-
-async def fails(breaker: Breaker, nth: int, work: Any, *, after: bool) -> bool:
-    """Let storage go down at its `nth` change, or at the answer to it; return whether that stopped `work`."""
-    breaker.arm(nth, after=after, down=True)
-    try:
-        await work
-    except StorageError:
-        return True
-    finally:
-        breaker.arm(-1, after=False)
-    return False
 
 
 async def read(organization: Organization, email: str) -> emails.EmailPartition:

@@ -8,10 +8,9 @@ import pytest
 from shared.services import reminding
 from shared.services.composing import change_email, create_email
 from shared.storage import agenda, emails, records
-from shared.storage.account import StorageError
 from shared.storage.organizations import Organization
 from shared.storage.tables import Entity
-from tests.breaking import Breaker
+from tests.breaking import Breaker, fails
 from tests.faults.conftest import CALLER, NOW
 
 EXPIRY = datetime(2026, 11, 25, 9, 0, tzinfo=UTC)
@@ -33,18 +32,6 @@ async def read(organization: Organization, email: str) -> Entity:
 
 async def cards(organization: Organization) -> list[Entity]:
     return [row async for page in records.query(organization, "actioncard") for row in page]
-
-
-async def fails(breaker: Breaker, nth: int, work: Any, *, after: bool) -> bool:
-    """Let storage go down at its `nth` change, or at the answer to it; return whether that stopped `work`."""
-    breaker.arm(nth, after=after, down=True)
-    try:
-        await work
-    except StorageError:
-        return True
-    finally:
-        breaker.arm(-1, after=False)
-    return False
 
 
 @pytest.mark.parametrize("after", [False, True])
