@@ -23,7 +23,7 @@ import orjson
 
 from shared.engagement.hits import Kind
 from shared.engagement.labels import Label
-from shared.engagement.options import BCC, CC, SENT, TO
+from shared.engagement.options import SENT, TO, is_recipient
 from shared.engagement.tallies import Tally, dump_weeks, plus, week_of
 from shared.engagement.timeline import Timeline
 from shared.engagement.times import milliseconds, parse_iso
@@ -93,7 +93,7 @@ def scopes(email: Mapping[str, Any], parties: Iterable[Mapping[str, Any]]) -> se
     if email.get("templateid"):
         found.add(f"template {email['templateid']}")
     named = [(email.get("regardingobjectid_type"), email.get("regardingobjectid"))]
-    named += [(party.get("partyid_type"), party.get("partyid")) for party in parties if _is_recipient(party)]
+    named += [(party.get("partyid_type"), party.get("partyid")) for party in parties if is_recipient(party)]
     found |= {f"{table} {key}" for table, key in named if table in PEOPLE and key}
     return found
 
@@ -262,10 +262,6 @@ _EVENTS = {Kind.OPEN: "opens", Kind.IMAGE: "opens", Kind.LINK: "clicks", Kind.AT
 
 def _percent(part: int, whole: int) -> int:
     return (200 * part + whole) // (2 * whole) if whole else 0
-
-
-def _is_recipient(party: Mapping[str, Any]) -> bool:
-    return party.get("participationtypemask") in (TO, CC, BCC)
 
 
 def _events(email: Mapping[str, Any]) -> dict[str, dict[str, int]]:

@@ -1,6 +1,7 @@
 """Dataverse's option values that decide something about an email (the table references of email and activityparty)."""
 
 from collections.abc import Mapping
+from typing import Any
 
 DRAFT, COMPLETED, SENT, RECEIVED, CANCELED, PENDING_SEND, SENDING, FAILED = range(1, 9)
 """``statuscode``"""
@@ -25,3 +26,8 @@ REPLY = 3
 
 SENDER, TO, CC, BCC = 1, 2, 3, 4
 """``participationtypemask``"""
+
+
+def is_recipient(party: Mapping[str, Any]) -> bool:
+    """Return whether mail goes to a party: in To, Cc or Bcc."""
+    return party.get("participationtypemask") in (TO, CC, BCC)

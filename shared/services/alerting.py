@@ -18,7 +18,7 @@ from shared.engagement import cards
 from shared.engagement.counting import OPENS
 from shared.engagement.hits import Kind
 from shared.engagement.labels import Label
-from shared.engagement.options import REPLY
+from shared.engagement.options import REPLY, is_recipient
 from shared.engagement.times import iso_seconds, milliseconds, parse_iso
 from shared.services import telling
 from shared.storage import emails, records
@@ -184,7 +184,7 @@ def recipient_names(parties: Iterable[Mapping[str, Any]]) -> list[str]:
     return [
         str(party.get("_name") or party.get("unresolvedpartyname") or party.get("addressused") or "A recipient")
         for party in parties
-        if party.get("participationtypemask") in (2, 3, 4)
+        if is_recipient(party)
     ]
 
 

@@ -17,7 +17,7 @@ import orjson
 
 from shared.engagement import cards, consent
 from shared.engagement.figures import scopes
-from shared.engagement.options import BCC, CC, REPLY, SENDER, SENDING, TO
+from shared.engagement.options import REPLY, SENDER, SENDING, TO, is_recipient
 from shared.engagement.times import iso_seconds, milliseconds, parse_iso
 from shared.engagement.withdrawal import address_key
 from shared.services import alerting, consenting, figuring
@@ -236,7 +236,7 @@ async def _erase_email(organization: Organization, partition: EmailPartition, pe
     email_id = email["PartitionKey"]
     if email.get("directioncode") is False:
         await _erase_received(organization, partition, person)
-    if any(party.get("participationtypemask") in (TO, CC, BCC) for party in own):
+    if any(map(is_recipient, own)):
         for kind in cards.KINDS:
             await alerting.withdraw(organization, email_id, kind)
         if email.get("senton"):

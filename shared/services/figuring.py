@@ -137,7 +137,7 @@ async def _take(organization: Organization, changes: Sequence[Change], now: date
 
 def _is_done(change: Change, found: EmailPartition | None, now: datetime) -> bool:
     """Return whether a change has happened, or never will."""
-    happened = found is None if change.removed else found is None or emails.version_of(found.email) >= change.version
+    happened = found is None or (not change.removed and emails.version_of(found.email) >= change.version)
     return happened or now - change.at > LANDS_WITHIN
 
 
@@ -156,14 +156,13 @@ def _additions(
     """Return, by scope, what emails add as they were found; nothing to those scopes that their `changes` left."""
     by_scope: dict[str, list[Addition]] = defaultdict(list)
     for email, partition in found.items():
-        own = changes.get(email, ())
+        own, belongs = changes.get(email, ()), _scopes(partition)
         version = max((change.version for change in own), default=0)
         if partition is not None:
             version = emails.version_of(partition.email)
-            for scope in _scopes(partition):
-                added = cells(partition.email, partition.parties, scope)
-                by_scope[scope].append(Addition(email, version, added))
-        for scope in {scope for change in own for scope in change.scopes} - _scopes(partition):
+            for scope in belongs:
+                by_scope[scope].append(Addition(email, version, cells(partition.email, partition.parties, scope)))
+        for scope in {scope for change in own for scope in change.scopes} - belongs:
             by_scope[scope].append(Addition(email, version, {}))
     return by_scope
 

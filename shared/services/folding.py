@@ -20,6 +20,7 @@ from shared.engagement import frozen, ranges
 from shared.engagement.counting import Counters
 from shared.engagement.hits import Kind
 from shared.engagement.labels import Email, Label, Observation, dump, load, observe
+from shared.engagement.options import is_recipient
 from shared.engagement.reading_times import dump as dump_times
 from shared.engagement.reading_times import reading_times
 from shared.engagement.timeline import Event, Timeline, alert_at, first_by_person, tell, within_budget
@@ -256,7 +257,7 @@ def facts_of(partition: EmailPartition) -> Email:
         links=sum("item" in link for link in partition.links),
         images=len(partition.images),
         attachments=sum("_item" in attachment for attachment in partition.attachments),
-        recipients=sum(party.get("participationtypemask") in (2, 3, 4) for party in partition.parties),
+        recipients=sum(map(is_recipient, partition.parties)),
         sender_source=email.get("_sendersource", ""),
     )
 
@@ -322,7 +323,7 @@ def _component(partition: EmailPartition, observation: Observation) -> str | Non
 
 def _party(partition: EmailPartition) -> dict[str, Any]:
     """Return who it was, which is known where the mail went to exactly one person."""
-    recipients = [party for party in partition.parties if party.get("participationtypemask") in (2, 3, 4)]
+    recipients = [party for party in partition.parties if is_recipient(party)]
     if len(recipients) != 1:
         return {}
     return {"interactionpartyid": recipients[0].get("partyid"), "emailaddress": recipients[0].get("addressused")}

@@ -4,6 +4,7 @@ from dataclasses import replace
 from datetime import UTC
 from typing import Any
 
+from shared.engagement.options import is_recipient
 from shared.engagement.times import milliseconds, parse_iso
 from shared.engagement.zones import Person, find_zone
 from shared.storage import opens, records
@@ -19,7 +20,7 @@ async def keep(organization: Organization, partition: EmailPartition, times: str
     Among several recipients a hit does not say whose it is; without a record nobody asks for a best time. In the
     organization's habits it counts where the recipient's zone is known, because only local hours can be compared.
     """
-    recipients = [party for party in partition.parties if party.get("participationtypemask") in (2, 3, 4)]
+    recipients = [party for party in partition.parties if is_recipient(party)]
     if len(recipients) != 1 or recipients[0].get("partyid_type") not in _PEOPLE:
         return
     table, person_id = recipients[0]["partyid_type"], recipients[0]["partyid"]

@@ -5,7 +5,7 @@ from datetime import date, datetime
 from typing import Any
 
 from shared.engagement import cards
-from shared.engagement.options import BCC, CC, TO
+from shared.engagement.options import is_recipient
 from shared.engagement.times import iso_seconds, milliseconds
 from shared.services import alerting, consenting
 from shared.services.erasing import Person, emails_of, person_of
@@ -57,9 +57,9 @@ async def export(organization: Organization, table: str, id: str, now: datetime)
 
 def _email(partition: EmailPartition, person: Person) -> dict[str, Any]:
     own = [party for party in partition.parties if person.is_party(party)]
-    is_recipient = any(party.get("participationtypemask") in (TO, CC, BCC) for party in own)
-    several = sum(party.get("participationtypemask") in (TO, CC, BCC) for party in partition.parties) > 1
-    theirs = [row for row in partition.interactions if person.wrote(row) or (is_recipient and _KEPT_OF_HIT in row)]
+    addressed = any(map(is_recipient, own))
+    several = sum(map(is_recipient, partition.parties)) > 1
+    theirs = [row for row in partition.interactions if person.wrote(row) or (addressed and _KEPT_OF_HIT in row)]
     return {
         "activityid": partition.email["PartitionKey"],
         **_shown(partition.email),

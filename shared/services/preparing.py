@@ -13,7 +13,7 @@ from uuid import UUID
 from shared.engagement import withdrawal
 from shared.engagement.images import data_image
 from shared.engagement.instrument import Instrumented, Link, instrument
-from shared.engagement.options import BCC, CC, TO
+from shared.engagement.options import is_recipient
 from shared.engagement.tokens import Token, TokenKind, mint, verify
 from shared.graph.files import SharingForbidden, share_file
 from shared.services import consenting
@@ -116,9 +116,7 @@ def _token_of(url: str) -> Token | None:
 
 def _minter(claim: Claim, parties: Sequence[Entity]) -> _Minter:
     # A mail with several recipients cannot say who opened it: they all get the same message.
-    numbers = [
-        int(party["RowKey"].partition(":")[2]) for party in parties if party["participationtypemask"] in (TO, CC, BCC)
-    ]
+    numbers = [int(party["RowKey"].partition(":")[2]) for party in parties if is_recipient(party)]
     party = numbers[0] if len(numbers) == 1 else None
     return _Minter(claim.organization.name, UUID(claim.id), int(claim.email["_keyid"]), party)
 
@@ -128,7 +126,7 @@ def _footer(organization: Organization, minter: _Minter, parties: Sequence[Entit
     settings_of = organization.settings
     if not consenting.is_prior(organization) and not settings_of["ee_withdrawallink"]:
         return ""
-    recipients = [party for party in parties if party["participationtypemask"] in (TO, CC, BCC)]
+    recipients = [party for party in parties if is_recipient(party)]
     target = withdrawal.dump(consenting.recipient_of(recipients[0])) if len(recipients) == 1 else ""
     return withdrawal.footer(minter(TokenKind.WITHDRAWAL, target=target), settings_of["ee_withdrawaltext"])
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from shared.engagement import consent, following
 from shared.engagement.addresses import is_address
-from shared.engagement.options import BCC, CC, SENDER, TO
+from shared.engagement.options import SENDER, is_recipient
 from shared.services import consenting
 from shared.services.errors import Refused
 from shared.services.parties import ADDRESS_COLUMNS, NAME_COLUMNS
@@ -18,8 +18,6 @@ from shared.storage.account import StorageError
 from shared.storage.calls import side_by_side
 from shared.storage.organizations import Organization
 from shared.storage.tables import Entity
-
-RECIPIENTS = (TO, CC, BCC)
 
 type Restrictions = Mapping[str, Sequence[Entity]] | None
 """What stands against following a party, by its row key; None where that could not be looked up."""
@@ -68,7 +66,7 @@ def _person(party: Entity, record: Entity | None) -> Person:
 
 def recipients_of(people: Sequence[Person]) -> list[Person]:
     """Return those whom the mail goes to: To, Cc and Bcc."""
-    return [person for person in people if person.role in RECIPIENTS]
+    return [person for person in people if is_recipient(person.row)]
 
 
 def check_sender(people: Sequence[Person]) -> Person:

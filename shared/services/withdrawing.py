@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 
 from shared.engagement import consent, withdrawal
+from shared.engagement.options import is_recipient
 from shared.engagement.times import iso_seconds, milliseconds, parse_iso
 from shared.engagement.tokens import Token, TokenKind, mint
 from shared.graph import mail
@@ -118,7 +119,7 @@ def _is_newer(record: Mapping[str, object], on: str) -> bool:
 
 def _recipient(partition: EmailPartition, address: str) -> Entity | None:
     """Return the recipient of an email whose address has a hash, None where it went to no such address."""
-    addressed = (party for party in partition.parties if party.get("participationtypemask") in (2, 3, 4))
+    addressed = (party for party in partition.parties if is_recipient(party))
     known = (party for party in addressed if party.get("addressused"))
     return next((party for party in known if withdrawal.address_key(party["addressused"]) == address), None)
 

@@ -19,7 +19,7 @@ import uuid
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from shared.engagement.options import BCC, CC, TO
+from shared.engagement.options import is_recipient
 from shared.engagement.times import milliseconds, parse_iso
 from shared.engagement.withdrawal import address_key
 from shared.storage import records
@@ -71,7 +71,7 @@ async def endings_for_addresses(organization: Organization, addresses: Iterable[
 
 async def restrictions_of(organization: Organization, parties: Iterable[Mapping[str, Any]]) -> dict[str, list[Entity]]:
     """Return the restrictions of an email's recipients, by the row key of the party."""
-    recipients = [party for party in parties if party.get("participationtypemask") in (TO, CC, BCC)]
+    recipients = [party for party in parties if is_recipient(party)]
     found = await side_by_side(lambda party: _of_party(organization, party), recipients)
     return {party["RowKey"]: rows for party, rows in zip(recipients, found, strict=True) if rows}
 
