@@ -170,7 +170,7 @@ async def test_it_goes_on_slice_by_slice_and_says_how_far_it_is(organization):
         await sent_to(organization, as_party(0, TO, ada), sent=SENT)
     started = await erasing.start(organization, "contact", ada["contactid"], LATER)
     assert (started.status, started.percent) == ("Queued", 0)
-    assert await erased(organization, ada, budget=0.05) > 1
+    assert await erased(organization, ada, budget=0.0) > 1
     done = await erasing.start(organization, "contact", ada["contactid"], LATER)
     assert (done.status, done.percent, done.emails) == ("Done", 100, 3), "whoever asks how far it is begins nothing"
     again = await erasing.start(organization, "contact", ada["contactid"], LATER + timedelta(minutes=11))
