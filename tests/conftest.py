@@ -12,16 +12,18 @@ import pytest_asyncio
 from local import azurite as emulator
 from local.processes import is_port_free, stop
 from shared.settings import settings
-from shared.storage import blobs
+from shared.storage import account, blobs
 from shared.storage.account import account_of, close_session, host_account
 from shared.storage.organizations import Organization
 from shared.storage.provisioning import provision_deployment
 from tests.organizations import an_organization
 from tests.running_service import Service, running_service
 
-# Limits of time live in the benchmarks: on a busy machine they would fail a test that is right.
+# Limits of time live in the benchmarks: on a busy machine they would fail a test that is right. A test that calls a
+# service itself has no queue that brings the call again, so it waits for the emulator as long as it takes.
 hypothesis.settings.register_profile("untimed", deadline=None)
 hypothesis.settings.load_profile("untimed")
+account.CALL_TIMEOUT = 120.0
 
 
 def free_ports(count: int) -> int:
