@@ -220,12 +220,30 @@ async def test_what_cannot_be_answered_is_refused_by_name(
         ({"TimeZone": 5}, "must be a text"),
         ({"From": "2024-01-01", "To": "2026-01-02"}, "at most 731 days"),
         ({"From": "1753-01-01"}, "at most 731 days"),
+        ({"From": "2027-01-01"}, "is after 'To': give 'To' as well, which is now"),
         ({"To": "9999-12-31T23:59:59Z", "From": "2026-01-01"}, "at most 731 days"),
     ],
 )
 async def test_a_series_of_no_zone_or_of_ages_is_refused(seller: Client, body: dict[str, Any], words: str) -> None:
     answer = await ask(seller, entity("organization", seller.organization.id), SERIES, **body)
     assert (answer.status, words in answer.error) == (400, True), answer.error
+
+
+@pytest.mark.parametrize(
+    ("now", "asked", "last"),
+    [
+        ("2026-11-25T23:50:00Z", {}, "2026-11-25"),
+        ("2026-11-25T18:20:00Z", {"TimeZone": "Asia/Kolkata"}, "2026-11-25"),  # 23:50
+        ("2026-11-25T18:30:00Z", {"TimeZone": "Asia/Kolkata"}, "2026-11-26"),  # 0:00
+        ("2026-11-25T09:00:00Z", {"To": "2026-11-20T00:10:00Z"}, "2026-11-19"),
+    ],
+)
+async def test_a_series_of_no_beginning_has_ninety_days_at_any_hour(
+    seller: Client, now: str, asked: dict[str, str], last: str
+) -> None:
+    body = {"Target": entity("organization", seller.organization.id), **asked}
+    days = (await seller.post(SERIES, body, now=datetime.fromisoformat(now))).json["Days"]
+    assert (len(days), days[-1]["Date"]) == (90, last)
 
 
 async def test_the_end_of_the_calendar_is_no_fault(seller: Client) -> None:
