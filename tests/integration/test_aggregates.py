@@ -129,10 +129,17 @@ async def test_a_record_is_named_in_any_of_the_forms_that_clients_write(seller: 
         {"@odata.id": f"contacts({contact})"},
         {"@odata.id": f"{seller.base}/contacts({contact})"},
         {"@odata.id": "/contacts(ee_externalid='e9')"},
+        {"@odata.id": f"contacts%28{contact}%29"},
         {"LogicalName": "contact", "Id": contact},
         {"entityType": "contact", "id": contact},
     ):
         assert (await totals(seller, target))[0] == 1, target
+
+
+async def test_the_values_of_a_key_do_not_say_of_which_table_it_is(seller: Client) -> None:
+    account = await seller.make("accounts", {"name": "Engines", "ee_externalid": "contacts(1)"})
+    await counted(seller.organization, f"account {account}", "2026-11-01T10:15:00Z", 1, 1, 0, 0, 0, 0)
+    assert (await totals(seller, {"@odata.id": "accounts(ee_externalid='contacts(1)')"}))[0] == 1
 
 
 async def test_a_series_has_every_day_and_every_hour_of_the_week(seller: Client) -> None:
@@ -193,7 +200,8 @@ async def test_a_series_is_of_the_last_ninety_days_by_the_readers_clock_unless_i
         ({"Target": {"@odata.type": ["contact"]}}, 400, "needs an '@odata.type'"),
         ({"Target": entity("queue", NOBODY)}, 400, "Microsoft.Dynamics.CRM.organization"),
         ({"Target": entity("contact", "x")}, 400, "needs 'contactid', the id of the contact"),
-        ({"Target": {"@odata.id": f"queues({NOBODY})"}}, 400, "must name a row of 'contacts'"),
+        ({"Target": {"@odata.id": f"queues({NOBODY})"}}, 400, "must name a record that has figures, a row of one of:"),
+        ({"Target": {"@odata.id": f"accounts({NOBODY})/name"}}, 400, "is not a reference"),
         ({"Target": {"@odata.id": 5}}, 400, "is not a reference"),
         ({"Target": entity("contact", NOBODY)}, 404, f"contact With Id = {NOBODY} Does Not Exist"),
         ({"Target": entity("organization", NOBODY)}, 404, f"organization With Id = {NOBODY} Does Not Exist"),
