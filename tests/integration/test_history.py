@@ -124,6 +124,16 @@ async def test_the_history_of_no_mail_is_not_there(seller: Client) -> None:
     assert (await seller.post(f"emails({email})/Microsoft.Dynamics.CRM.SendEmail(x=1)", {})).status == 404
 
 
+async def test_mail_that_is_only_marked_as_sent_says_that_nothing_can_be_known_of_it(seller: Client) -> None:
+    email = await seller.make("emails", {"subject": "By letter", "followemailuserpreference": True})
+    marked = await seller.post(f"emails({email})/Microsoft.Dynamics.CRM.SendEmail", {"IssueSend": False})
+    assert marked.status == 200, marked.error
+    told = (await ask(seller, email)).json
+    reason = "it was closed, not sent from here"
+    assert (told["IsFollowed"], told["FollowReason"]) == (False, reason)
+    assert told["StatusText"] == f"Not followed: {reason}"
+
+
 async def test_unfollowed_mail_has_an_empty_history_and_the_reason(seller: Client) -> None:
     email = await put_sent_email(seller.organization, SENT)
     row = {"PartitionKey": email, "RowKey": "email", "isemailfollowed": False, "ee_followreason": "Ada said no"}
