@@ -16,6 +16,7 @@ FOLLOWABLE = frozenset({"account", "contact", "lead"})
 NOT_ASKED = "following was not asked for"
 SWITCHED_OFF = "following email is switched off in your organization"
 NOBODY = "there is no recipient in To or Cc"
+NOT_SENT = "it was closed, not sent from here"
 
 _KINDS = {"": "an address", "systemuser": "a user", "queue": "a queue"}
 

@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
+from shared.engagement.following import NOT_SENT
 from shared.engagement.options import (
     CANCELED,
     COMPLETED,
@@ -252,6 +253,7 @@ def _transition(email: Entity, changes: Mapping[str, Any], now: datetime) -> dic
             "statuscode": status,
             "actualend": iso_seconds(milliseconds(now)),
             "isemailfollowed": False,
+            "ee_followreason": NOT_SENT,
             **sent,
         }
     hint = "; call SendEmail to send it" if status in (PENDING_SEND, SENDING) else ""

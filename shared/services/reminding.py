@@ -18,7 +18,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from shared.engagement import frozen
-from shared.engagement.following import NOT_ASKED
+from shared.engagement.following import NOT_ASKED, NOT_SENT
 from shared.engagement.labels import Label
 from shared.engagement.options import DRAFT, FAILED, REPLY
 from shared.engagement.reminders import (
@@ -167,7 +167,7 @@ def _why_not_followed(email: Mapping[str, Any]) -> str | None:
         return "it is an incoming one"
     if email.get("statuscode", DRAFT) in (DRAFT, FAILED):
         return None if email.get("followemailuserpreference") else NOT_ASKED
-    return None if email.get("isemailfollowed") else email.get("ee_followreason") or "it was closed, not sent"
+    return None if email.get("isemailfollowed") else email.get("ee_followreason") or NOT_SENT
 
 
 def _condition(email: Mapping[str, Any]) -> int:
