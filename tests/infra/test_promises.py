@@ -84,10 +84,14 @@ def test_a_queue_that_has_a_function_has_a_name_that_the_template_makes() -> Non
 
 
 def ignored(path: str) -> bool:
-    """Return whether .funcignore keeps a file or folder out of the package, by its first component."""
+    """Return whether .funcignore keeps a file or folder out of the package: rules with a slash are for the first part."""
     rules = [line.strip() for line in (ROOT / ".funcignore").read_text(encoding="utf-8").splitlines()]
+    first, *_ = parts = path.split("/")
     return any(
-        fnmatch.fnmatch(part, rule.rstrip("/")) for rule in rules if rule and rule[0] != "#" for part in path.split("/")
+        fnmatch.fnmatch(part, rule.removeprefix("/"))
+        for rule in rules
+        if rule and rule[0] != "#"
+        for part in ([first] if rule[0] == "/" else parts)
     )
 
 
@@ -108,6 +112,11 @@ def test_the_package_holds_no_tests_secrets_or_local_data() -> None:
         assert ignored(name), name
     assert ignored("requirements-dev.txt")
     assert ignored("local.settings.sample.json")
+
+
+def test_packages_that_are_brought_along_stay_whole() -> None:
+    for folder in ("local", "docs", "tests", "infra"):
+        assert not ignored(f".python_packages/lib/site-packages/some/{folder}/module.py"), folder
 
 
 def test_data_files_of_the_domain_travel_along() -> None:

@@ -97,8 +97,8 @@ def test_rotating_adds_a_secret_and_keeps_the_old_ones(run: Run, state: Path) ->
 def test_instances_are_told_of_a_secret(run: Run, state: Path) -> None:
     run("token-secrets.sh")
     asked = [" ".join(call) for call in calls(state)]
-    refreshed = next(i for i, call in enumerate(asked) if "/sites/f/config/configreferences/appsettings/refresh" in call)
-    assert any("/sites/f/restart" in call for call in asked[refreshed:])
+    refreshed = next(i for i, call in enumerate(asked) if "/f/config/configreferences/appsettings/refresh" in call)
+    assert any("/f/restart" in call for call in asked[refreshed:])
 
 
 def test_no_secret_is_shown_or_put_on_a_command_line(run: Run, state: Path) -> None:
