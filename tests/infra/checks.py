@@ -22,8 +22,8 @@ REQUIRED, READ_ONLY = 1, 2
 """Flags of a property in the type data."""
 
 FUNCTIONS = frozenset(
-    {"concat", "empty", "environment", "guid", "loadTextContent", "resourceGroup", "split", "string", "subscription"}
-    | {"subscriptionResourceId", "tenant", "toUpper", "union", "uniqueString"}
+    {"concat", "empty", "environment", "guid", "loadTextContent", "replace", "resourceGroup", "split", "string"}
+    | {"subscription", "subscriptionResourceId", "tenant", "toUpper", "union", "uniqueString"}
 )
 """The functions of the language that these files use (learn.microsoft.com/azure/azure-resource-manager/bicep)."""
 DECORATORS = frozenset({"allowed", "description", "maxLength", "maxValue", "minLength", "minValue", "secure"})

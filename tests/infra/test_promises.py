@@ -84,7 +84,7 @@ def test_a_queue_that_has_a_function_has_a_name_that_the_template_makes() -> Non
 
 
 def ignored(path: str) -> bool:
-    """Return whether .funcignore keeps a file or folder out of the package: rules with a slash are for the first part."""
+    """Return whether .funcignore keeps a file or folder out of the package; a slash means the first part."""
     rules = [line.strip() for line in (ROOT / ".funcignore").read_text(encoding="utf-8").splitlines()]
     first, *_ = parts = path.split("/")
     return any(
