@@ -7,13 +7,28 @@ Called as `az` or `azd`; CLI_STATE names the folder. A file `deny-<word>` there 
 import json
 import os
 import sys
+from itertools import takewhile
 from pathlib import Path
+
+OPTIONS = {
+    "account show": {"--query"},
+    "ad sp create": {"--id"},
+    "ad sp show": {"--id", "--query"},
+    "keyvault secret set": {"--vault-name", "--name", "--file", "--encoding"},
+    "keyvault secret show": {"--vault-name", "--name", "--query"},
+    "rest": {"--method", "--url", "--headers", "--body", "--query"},
+}
+"""What the commands of `az` that the scripts use take (learn.microsoft.com/cli/azure); all take `--output`."""
 
 
 def main(tool: str, arguments: list[str], state: Path) -> int:
     """Answer one call; return the exit status."""
     with (state / "calls").open("a") as calls:
         calls.write(json.dumps([tool, *arguments]) + "\n")
+    command = " ".join(takewhile(lambda argument: not argument.startswith("-"), arguments))
+    if tool == "az" and not {one for one in arguments if one.startswith("--")} <= {*OPTIONS[command], "--output"}:
+        print(f"ERROR: unrecognized arguments: {arguments}", file=sys.stderr)
+        return 2
     for denied in (*state.glob("deny-*"), *state.glob("once-*")):
         kind, _, word = denied.name.partition("-")
         if word in " ".join(arguments):
