@@ -139,42 +139,6 @@ def _is_of_the_subscription(file: File) -> bool:
     return any(text(node) == "targetScope = 'subscription'" for node in file.root.children)
 
 
-def circles(file: File) -> list[str]:
-    """Return declarations that need themselves, through others or not: Azure Resource Manager has no first to make."""
-    needs = {
-        name: {text(node) for node in walk(declaration.node) if node.type == "identifier" and not _declares(node)}
-        & file.named.keys()
-        for name, declaration in file.named.items()
-    }
-    reached = {name: set(direct) for name, direct in needs.items()}
-    for _ in needs:
-        reached = {name: far | {last for one in far for last in needs[one]} for name, far in reached.items()}
-    return [f"{file.place(file.named[name].node)}: {name} needs itself" for name, far in reached.items() if name in far]
-
-
-def unguarded(file: File) -> list[str]:
-    """Return reads of what is made under a condition only, outside of an expression that asks for that condition."""
-    return [
-        f"{place}: {symbol.name} may not be there"
-        for place, symbol, _, node in _places(file)
-        if (asked := _condition(symbol.value)) and not any(asked & found for found in _conditions_above(node))
-    ]
-
-
-def _condition(value: Node | None) -> frozenset[str]:
-    """Return the names that the condition of an `if` or `? :` asks for, none of anything else."""
-    if value is None or value.type not in ("if_statement", "ternary_expression"):
-        return frozenset()
-    return frozenset(text(node) for node in walk(operands(value)[0]) if node.type == "identifier") - FUNCTIONS
-
-
-def _conditions_above(node: Node) -> Iterator[frozenset[str]]:
-    above = node.parent
-    while above is not None:
-        yield _condition(above)
-        above = above.parent
-
-
 def _kind(node: Node, file: File) -> str | None:
     """Return the Bicep type of an expression where it is plain."""
     if node.type == "for_statement":
@@ -219,63 +183,43 @@ def _places(file: File) -> Iterator[tuple[str, Declaration, list[str], Node]]:
             yield file.place(node), symbol, path, whole
 
 
-# Names of resources
-
-_UNIQUE = "2k4m6p7r8s9tv"
-"""What stands for a `uniqueString`: 13 letters and digits."""
-_NAMED = {
-    "Microsoft.KeyVault/vaults": r"(?=.{3,24}$)[a-zA-Z](-?[a-zA-Z0-9])+",
-    "Microsoft.Storage/storageAccounts": r"[a-z0-9]{3,24}",
-    "Microsoft.Storage/storageAccounts/blobServices/containers": r"(?=.{3,63}$)[a-z0-9](-?[a-z0-9])+",
-    "Microsoft.Web/sites": r"(?=.{2,60}$)[a-zA-Z0-9][a-zA-Z0-9-]*[a-zA-Z0-9]",
-}
-"""What Azure takes for a name (learn.microsoft.com/azure/azure-resource-manager/management/resource-name-rules)."""
-_NAMED_FOR_ALL_OF_AZURE = {"Microsoft.KeyVault/vaults", "Microsoft.Storage/storageAccounts", "Microsoft.Web/sites"}
+# What is made, and in which order
 
 
-def name_errors(files: dict[str, File]) -> list[str]:
-    """Return names that Azure refuses, and names that somebody else may have where there may be only one in Azure."""
+def circles(file: File) -> list[str]:
+    """Return declarations that need themselves, through others or not: Azure Resource Manager has no first to make."""
+    needs = {
+        name: {text(node) for node in walk(declaration.node) if node.type == "identifier" and not _declares(node)}
+        & file.named.keys()
+        for name, declaration in file.named.items()
+    }
+    reached = {name: set(direct) for name, direct in needs.items()}
+    for _ in needs:
+        reached = {name: far | {last for one in far for last in needs[one]} for name, far in reached.items()}
+    return [f"{file.place(file.named[name].node)}: {name} needs itself" for name, far in reached.items() if name in far]
+
+
+def unguarded(file: File) -> list[str]:
+    """Return reads of what is made under a condition only, outside of an expression that asks for that condition."""
     return [
-        complaint
-        for file in files.values()
-        for module in file.of_kind("module")
-        if module.target in files
-        for complaint in _name_errors(files[module.target], _rendered_parameters(file, module))
+        f"{place}: {symbol.name} may not be there"
+        for place, symbol, _, node in _places(file)
+        if (asked := _condition(symbol.value)) and not any(asked & found for found in _conditions_above(node))
     ]
 
 
-def _rendered_parameters(file: File, module: Declaration) -> dict[str, str | None]:
-    return {name: _render(value, file, {}) for name, value in properties(properties(module.body)["params"]).items()}
+def _condition(value: Node | None) -> frozenset[str]:
+    """Return the names that the condition of an `if` or `? :` asks for, none of anything else."""
+    if value is None or value.type not in ("if_statement", "ternary_expression"):
+        return frozenset()
+    return frozenset(text(node) for node in walk(operands(value)[0]) if node.type == "identifier") - FUNCTIONS
 
 
-def _name_errors(file: File, parameters: dict[str, str | None]) -> Iterator[str]:
-    for resource in file.of_kind("resource"):
-        kind = resource.target.partition("@")[0]
-        given = properties(resource.body).get("name")
-        if kind not in _NAMED or given is None or (name := _render(given, file, parameters)) is None:
-            continue
-        if not re.fullmatch(_NAMED[kind], name):
-            yield f"{file.place(given)}: {name} is no name for {kind}"
-        if kind in _NAMED_FOR_ALL_OF_AZURE and _UNIQUE not in name:
-            yield f"{file.place(given)}: {name} may be taken: there is one in all of Azure"
-
-
-def _render(node: Node, file: File, parameters: dict[str, str | None]) -> str | None:
-    """Return what a text comes to, None where that takes more than parameters, variables and `uniqueString`."""
-    node = innermost(node)
-    if node.type == "string":
-        parts = [part for part in node.children if part.type in ("string_content", "interpolation")]
-        rendered = [
-            text(part) if part.type == "string_content" else _render(operands(part)[0], file, parameters)
-            for part in parts
-        ]
-        return None if None in rendered else "".join(filter(None, rendered))
-    if node.type == "call_expression" and text(operands(node)[0]) == "uniqueString":
-        return _UNIQUE
-    if node.type == "identifier":
-        variable = variable_value(file, node)
-        return parameters.get(text(node)) if variable is None else _render(variable, file, parameters)
-    return None
+def _conditions_above(node: Node) -> Iterator[frozenset[str]]:
+    above = node.parent
+    while above is not None:
+        yield _condition(above)
+        above = above.parent
 
 
 # Resources

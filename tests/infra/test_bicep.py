@@ -15,7 +15,6 @@ from tests.infra.checks import (
     circles,
     families_read,
     module_errors,
-    name_errors,
     parse_all,
     property_errors,
     setting_families,
@@ -25,6 +24,7 @@ from tests.infra.checks import (
     unguarded,
     unused_names,
 )
+from tests.infra.names import name_errors
 from tests.infra.syntax import File, literal, operands, parse, properties, text, walk
 
 FILES = parse_all(BICEP)
@@ -214,7 +214,7 @@ def test_every_name_is_one_that_azure_takes_and_nobody_else_has() -> None:
         ("main.bicep", "name: 'st${suffix}'", "name: 'st-${suffix}'", "is no name for Microsoft.Storage"),
         ("main.bicep", "st${uniqueString(suffix, organization)}'\n      location", "organization'\n      location",
          "organization may be taken"),
-        ("main.bicep", "name: 'func-${suffix}'", "name: 'func-engagement'", "func-engagement may be taken"),
+        ("main.bicep", "name: 'func-${suffix}'", "name: 'func-${environmentName}'", "func-x may be taken"),
         ("storage.bicep", "packageContainer = 'app-package'", "packageContainer = 'App_Package'", "is no name for"),
     ],
 )  # fmt: skip
