@@ -141,14 +141,15 @@ def test_a_queue_that_has_a_function_has_a_name_that_the_template_makes() -> Non
 
 
 def ignored(path: str) -> bool:
-    """Return whether .funcignore keeps a file or folder out of the package; a slash means the first part."""
+    """Return whether .funcignore keeps a file or folder out of the package; a leading slash means the root."""
     rules = [line.strip() for line in (ROOT / ".funcignore").read_text(encoding="utf-8").splitlines()]
-    first, *_ = parts = path.split("/")
+    parts = path.split("/")
+    from_the_root = ["/" + "/".join(parts[: depth + 1]) for depth in range(len(parts))]
     return any(
-        fnmatch.fnmatch(part, rule.removeprefix("/"))
+        fnmatch.fnmatch(found, rule)
         for rule in rules
         if rule and rule[0] != "#"
-        for part in ([first] if rule[0] == "/" else parts)
+        for found in (from_the_root if rule[0] == "/" else parts)
     )
 
 
