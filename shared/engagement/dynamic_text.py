@@ -30,6 +30,8 @@ _IN_TEXT = re.compile(r"\{!([^{}]*+)\}")
 # A tag within may hold braces of its own.
 _IN_HTML = re.compile(r"\{!((?:<[^<>]*+>|[^{}])*+)\}")
 _TAG = re.compile(r"<[^<>]*+>")
+# A value right behind it would become the name of a tag, or a declaration.
+_TAG_OPENING = re.compile(r"<[/!?]?\{!")
 _BREAKS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+")
 
 
@@ -141,10 +143,12 @@ def _resolve(text: str, placeholder: Placeholder, names: Names) -> tuple[str, st
 
 
 def _bare_value(html: str) -> str:
-    """Return what is wrong with a placeholder that stands in a tag but in no quoted value, where a value with spaces
-    would become attributes; "" where there is none."""
+    """Return what is wrong with a placeholder whose value would become a tag, or stands in one but in no quoted value,
+    where a value with spaces would become attributes; "" where there is none."""
     if _OPENING not in html:
         return ""
+    if opened := _TAG_OPENING.search(html):
+        return f"{_shown(html[opened.start() :])}: a value behind '<' would become a tag: write '&lt;' for the character"
     for token in tokens(html):
         if token.kind not in (Kind.START, Kind.END) or html.find(_OPENING, token.start, token.end) < 0:
             continue

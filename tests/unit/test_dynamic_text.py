@@ -97,6 +97,15 @@ def test_a_placeholder_that_could_add_attributes_is_refused(text: str) -> None:
     assert "in quotes" in complaint(text, NAMES, html=True)
 
 
+@pytest.mark.parametrize("opening", ["<", "</", "<!", "<?", "1 <"])
+def test_a_placeholder_that_could_become_a_tag_is_refused(opening: str) -> None:
+    said = complaint(f"<p>{opening}{{!contact:firstname;}}>x</p>", NAMES, html=True)
+    assert f"'{opening[-2:].strip()}{{!contact:firstname;}}" in said
+    assert "write '&lt;'" in said
+    assert complaint("<p>1 &lt;{!contact:firstname;} < {!contact:firstname;}</p>", NAMES, html=True) == ""
+    assert complaint(f"{opening}{{!contact:firstname;}}>", NAMES, html=False) == ""
+
+
 @given(LITERAL, LITERAL, st.text())
 def test_what_is_no_placeholder_survives_byte_for_byte_and_a_value_is_text(before: str, after: str, value: str) -> None:
     values = {("contact", "firstname"): value}
