@@ -20,7 +20,7 @@ from shared.engagement.html import Kind, attributes, tokens
 
 type Names = Mapping[str, tuple[str, Mapping[str, str]]]
 """The tables that a template offers: by each of their names, case-folded, the logical name and the columns, logical
-name by each of theirs."""
+name by each of theirs. A part of a column, such as ``createdon/@date``, goes as a column of its own."""
 
 type Values = Mapping[tuple[str, str], str]
 """What columns hold, as a reader expects it, by logical names of table and column; what is not there is empty."""
@@ -148,7 +148,7 @@ def _bare_value(html: str) -> str:
     if _OPENING not in html:
         return ""
     if opened := _TAG_OPENING.search(html):
-        return f"{_shown(html[opened.start() :])}: a value behind '<' would become a tag: write '&lt;' for the character"
+        return f"{_shown(html[opened.start() :])}: a value behind '<' would become a tag: write '&lt;' for it"
     for token in tokens(html):
         if token.kind not in (Kind.START, Kind.END) or html.find(_OPENING, token.start, token.end) < 0:
             continue

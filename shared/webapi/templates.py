@@ -21,11 +21,13 @@ from shared.webapi.context import Context
 from shared.webapi.errors import invalid
 from shared.webapi.payloads import Payload
 from shared.webapi.query import Query
-from shared.webapi.schema import LOOKUPS, Column, Type
+from shared.webapi.schema import CHOICES, LOOKUPS, Table, Type
 from shared.webapi.tables import TABLES
 from shared.webapi.values import formatted, target_of
 
 USER = "systemuser"
+_NAMED = LOOKUPS | CHOICES | {Type.BOOLEAN}
+_DATE, _TIME = "/@date", "/@time"
 _BODY = TABLES["template"].by_name["body"]
 _SUBJECT_UNITS = TABLES["email"].by_name["subject"].length
 
@@ -43,10 +45,16 @@ def names_for(kind: str) -> Names:
 @cache
 def _columns(table: str) -> Mapping[str, str]:
     """Return a table's columns by their names, case-folded; of two that are displayed alike the first has the name, and
-    a logical name comes before a displayed one."""
+    a logical name comes before a displayed one. Behind each may stand what Microsoft's "Personalize emails with dynamic
+    text" asks for where a column holds more than text: ``/@name``, which is what we say anyway, ``/@date``, ``/@time``.
+    """
     columns = [column for column in TABLES[table].columns if not column.lazy]
-    displayed = {column.display.casefold(): column.name for column in reversed(columns)}
-    return displayed | {column.name: column.name for column in columns}
+    names = {column.display.casefold(): column.name for column in reversed(columns)}
+    names |= {column.name: column.name for column in columns}
+    types = {column.name: column.type for column in columns}
+    named = {f"{shown}/@name": name for shown, name in names.items() if types[name] in _NAMED}
+    times = [(shown, name) for shown, name in names.items() if types[name] is Type.DATETIME]
+    return names | named | {shown + part: name + part for shown, name in times for part in (_DATE, _TIME)}
 
 
 async def demand_fillable(organization: Organization, row: Mapping[str, Any], written: Payload) -> None:
@@ -91,13 +99,15 @@ async def fill(context: Context, template: finding.Row, kind: str, id: str, user
 
 async def _values(context: Context, rows: Mapping[str, finding.Row], wanted: Collection[tuple[str, str]]) -> Values:
     keys = sorted(wanted)
-    said = await side_by_side(lambda key: _said(context, TABLES[key[0]].by_name[key[1]], rows[key[0]]), keys)
+    said = await side_by_side(lambda key: _said(context, TABLES[key[0]], key[1], rows[key[0]]), keys)
     return dict(zip(keys, said, strict=True))
 
 
-async def _said(context: Context, column: Column, row: finding.Row) -> str:
-    """Return a value as a reader expects it: the label of a choice, the name behind a lookup, a time with its zone."""
-    value = row[column.name]
+async def _said(context: Context, table: Table, name: str, row: finding.Row) -> str:
+    """Return a value, or a part of it, as a reader expects it: the label of a choice, the name behind a lookup, a time
+    with its zone."""
+    name, slash, part = name.partition("/")
+    column, value = table.by_name[name], row[name]
     if value is None:
         return ""
     if column.type in LOOKUPS:
@@ -105,7 +115,12 @@ async def _said(context: Context, column: Column, row: finding.Row) -> str:
         pointed = await finding.pointed(context, column, Query(target, select=()), row)
         return str((pointed or {}).get(target.name) or "")
     shown = formatted(column, value)
-    return f"{shown} UTC" if shown and column.type is Type.DATETIME else str(value) if shown is None else shown
+    if shown is None:
+        return str(value)
+    if column.type is not Type.DATETIME:
+        return shown
+    date, _, time = shown.partition(" ")
+    return {_DATE: date, _TIME: f"{time} UTC"}.get(slash + part, f"{shown} UTC")
 
 
 def _cut(subject: str) -> str:

@@ -285,6 +285,34 @@ async def test_a_template_is_filled_in_with_the_record_and_the_caller_and_nothin
     assert (row["subject"], row["description"]) == (email["subject"], email["description"])
 
 
+async def test_a_template_of_dynamics_may_ask_for_the_name_the_date_or_the_time(seller: Client) -> None:
+    account = await seller.make("accounts", {"name": "Northwind"})
+    columns = {"parentcustomerid_account@odata.bind": f"/accounts({account})", "ee_consentedon": "2026-11-23T17:35:00Z"}
+    contact = await a_contact(seller, **columns, ee_consent=1, ee_consentmethod="By mail", ee_consentwording="Yes")
+    body = (
+        "{!contact:parentcustomerid/@name;}, {!Contact:Company Name/@Name;nobody}, {!contact:ee_consent/@name;}, "
+        "{!contact:followemail/@name;}, {!contact:ee_consentedon;}, {!contact:ee_consentedon/@date;}, "
+        "{!Contact:Consent On/@time;}"
+    )
+    made = await seller.make("templates", {**TEMPLATE, "subject": "{!contact:ee_consentedon/@date;}", "body": body})
+    [email] = (await instantiate(seller, made, contact)).rows
+    assert email["description"] == (
+        "Northwind, Northwind, Granted, Allow, 11/23/2026 5:35 PM UTC, 11/23/2026, 5:35 PM UTC"
+    )
+    assert email["subject"] == "11/23/2026"
+    [email] = (await instantiate(seller, made, await a_contact(seller))).rows
+    assert email["description"] == ", nobody, Unknown, Allow, , , "
+
+
+@pytest.mark.parametrize(
+    "text", ["firstname/@name", "firstname/@date", "createdon/@name", "ownerid/@date", "createdon/"]
+)
+async def test_a_part_that_a_column_does_not_have_is_refused(seller: Client, text: str) -> None:
+    answer = await seller.post("templates", {**TEMPLATE, "body": f"{{!contact:{text};}}"})
+    assert answer.status == 400, answer.body
+    assert f"'{text}' is no column of contact; did you mean '{text.partition('/')[0]}" in answer.error
+
+
 async def test_a_subject_is_one_line_that_an_email_holds(seller: Client) -> None:
     contact = await a_contact(seller, description="a\r\nBcc: x@y.example\r\n" + "😀" * 900)
     made = await seller.make("templates", {**TEMPLATE, "subject": "About\n{!contact:description;}"})
