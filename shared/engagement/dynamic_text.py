@@ -74,24 +74,29 @@ def columns_in(text: str, names: Names, *, html: bool) -> set[tuple[str, str]]:
     return {_resolve(text, placeholder, names) for placeholder in _placeholders(text, html=html)}
 
 
-def fill_html(text: str, names: Names, values: Values) -> str:
+def fill_html(text: str, names: Names, values: Values, most: int) -> str:
     """Return HTML with its placeholders filled in, the values escaped; all else stays byte for byte.
 
-    Raises `DynamicTextError` as `columns_in` does.
+    Raises `DynamicTextError` as `columns_in` does, and before it takes more than `most` characters: a small text that
+    names a long value often enough would not fit into memory.
 
-    >>> fill_html("<p>{!user:name;}", {"user": ("user", {"name": "name"})}, {("user", "name"): "<Ada>"})
+    >>> fill_html("<p>{!user:name;}", {"user": ("user", {"name": "name"})}, {("user", "name"): "<Ada>"}, 100)
     '<p>&lt;Ada&gt;'
     """
-    return _fill(text, names, {key: escape(value) for key, value in values.items()}, html=True)
+    parts = _fill(text, names, {key: escape(value) for key, value in values.items()}, html=True)
+    size = sum(map(len, parts))
+    if size > most:
+        raise DynamicTextError(f"it would take {size:,} characters, and at most {most:,} fit")
+    return "".join(parts)
 
 
 def fill_line(text: str, names: Names, values: Values) -> str:
     """Return a line of plain text, such as a subject, with its placeholders filled in; line breaks and other control
     characters, which could begin another header, become spaces. Raises `DynamicTextError` as `columns_in` does."""
-    return _BREAKS.sub(" ", _fill(text, names, values, html=False))
+    return _BREAKS.sub(" ", "".join(_fill(text, names, values, html=False)))
 
 
-def _fill(text: str, names: Names, values: Values, *, html: bool) -> str:
+def _fill(text: str, names: Names, values: Values, *, html: bool) -> list[str]:
     parts: list[str] = []
     position = 0
     for placeholder in _placeholders(text, html=html):
@@ -99,7 +104,7 @@ def _fill(text: str, names: Names, values: Values, *, html: bool) -> str:
         value = values.get(_resolve(text, placeholder, names)) or default
         parts += [text[position : placeholder.start], value, placeholder.tags]
         position = placeholder.end
-    return "".join([*parts, text[position:]])
+    return [*parts, text[position:]]
 
 
 def _placeholders(text: str, *, html: bool) -> Iterator[Placeholder]:

@@ -14,6 +14,7 @@ from shared.engagement.dynamic_text import (
     fill_html,
     fill_line,
 )
+from shared.services.composing import MAX_BODY, check_body
 from shared.storage.calls import side_by_side
 from shared.storage.organizations import Organization
 from shared.webapi import finding, reading, texts
@@ -76,22 +77,38 @@ def _demand_right(column: str, wrong: str) -> None:
         raise invalid(f"The column '{column}' of 'template' cannot be filled in: {wrong}.")
 
 
-async def fill(context: Context, template: finding.Row, kind: str, id: str, user: str) -> tuple[str, str]:
-    """Return subject and body of a template, filled in with the row `id` of the table `kind` and a user.
+async def read(context: Context, id: str) -> finding.Row:
+    """Return a template with its body, both of one version; raise `Failure` 404 where there is none."""
+    lost = ""
+    while True:
+        template = await reading.read_row(context, TABLES["template"], id)
+        body = await texts.read(context.organization, _BODY, template)
+        # What the row names is gone where the row has changed since.
+        if body is not None or template[_BODY.lazy] == lost:
+            return {**template, "body": body or ""}
+        lost = template[_BODY.lazy]
 
-    Raises `Failure` 404 where there is no such row, 400 where the template cannot be filled in.
+
+async def fill(context: Context, template: finding.Row, kind: str, id: str, user: str) -> tuple[str, str]:
+    """Return subject and body of a template as `read` returns it, filled in with the row `id` of the table
+    `kind` and a user.
+
+    Raises `Failure` 404 where there is no such row, 400 where the template cannot be filled in, or the body would be
+    larger than an email's may be.
     """
-    names = names_for(template["templatetypecode"])
-    subject, body = template["subject"], await texts.read(context.organization, _BODY, template) or ""
+    subject, body, names = template["subject"], template["body"], names_for(template["templatetypecode"])
     try:
-        wanted = columns_in(subject, names, html=False) | columns_in(body, names, html=True)
+        # In a thread, as when it was saved.
+        of_body = await asyncio.to_thread(columns_in, body, names, html=True)
+        wanted = of_body | columns_in(subject, names, html=False)
         # The row must be there whether or not the template says anything of it.
         rows = {
             USER: await reading.read_row(context, TABLES[USER], user),
             kind: await reading.read_row(context, TABLES[kind], id),
         }
         values = await _values(context, rows, wanted)
-        filled = await asyncio.to_thread(fill_html, body, names, values)
+        filled = await asyncio.to_thread(fill_html, body, names, values, MAX_BODY)
+        check_body(filled)
         return _cut(fill_line(subject, names, values)), filled
     except DynamicTextError as error:
         raise invalid(f"The template cannot be filled in: {error}.") from None

@@ -313,6 +313,34 @@ async def test_a_part_that_a_column_does_not_have_is_refused(seller: Client, tex
     assert f"'{text}' is no column of contact; did you mean '{text.partition('/')[0]}" in answer.error
 
 
+@pytest.mark.parametrize(("text", "said"), [("x", "at most 3,145,728 fit"), ("é", "The description takes 4,")])
+async def test_what_no_email_can_hold_is_not_made(seller: Client, text: str, said: str) -> None:
+    contact = await a_contact(seller, description=text * 2000)
+    made = await seller.make(
+        "templates", {**TEMPLATE, "body": "{!contact:description;}" * (2000 if text == "x" else 400)}
+    )
+    for answer in (await instantiate(seller, made, contact), await send(seller, made, contact)):
+        assert answer.status == 400, answer.body
+        assert said in answer.error
+    assert not (await seller.get("emails")).rows
+
+
+async def test_a_template_that_is_edited_at_the_same_time_is_filled_in_as_it_was_or_will_be(seller: Client) -> None:
+    contact = await a_contact(seller)
+    made = await seller.make("templates", {**TEMPLATE, "subject": "0", "body": "0"})
+
+    async def edit() -> None:
+        for number in range(1, 10):
+            await seller.patch(f"templates({made})", {"subject": str(number), "body": str(number)})
+
+    async def fill() -> list[tuple[str, str]]:
+        found = [(await instantiate(seller, made, contact)).rows for _ in range(15)]
+        return [(email["subject"], email["description"]) for (email,) in found]
+
+    _, *filled = await asyncio.gather(edit(), *(fill() for _ in range(4)))
+    assert all(subject == body for emails in filled for subject, body in emails), filled
+
+
 async def test_a_subject_is_one_line_that_an_email_holds(seller: Client) -> None:
     contact = await a_contact(seller, description="a\r\nBcc: x@y.example\r\n" + "😀" * 900)
     made = await seller.make("templates", {**TEMPLATE, "subject": "About\n{!contact:description;}"})
