@@ -6,7 +6,7 @@ filled in once: what a value holds, be it another placeholder, is text. In HTML 
 they take for words, so in HTML character references within a placeholder are decoded, any white space is a space, and
 tags within it are kept and come behind the value: no tag of the author's is lost. ``{!`` itself must stand together.
 
-Source: Microsoft's "Insert dynamic text" (email templates of Dynamics 365); what it leaves open is fixed here.
+Source: Microsoft's "Personalize emails with dynamic text" (Power Apps documentation); what it leaves open is fixed here.
 """
 
 import re
@@ -26,6 +26,8 @@ type Values = Mapping[tuple[str, str], str]
 """What columns hold, as a reader expects it, by logical names of table and column; what is not there is empty."""
 
 _OPENING = "{!"
+# Dynamics' old editor keeps templates so; mailed as they are, recipients would see the code.
+_STYLESHEET = "<xsl:stylesheet"
 _IN_TEXT = re.compile(r"\{!([^{}]*+)\}")
 # A tag within may hold braces of its own.
 _IN_HTML = re.compile(r"\{!((?:<[^<>]*+>|[^{}])*+)\}")
@@ -58,6 +60,11 @@ def complaint(text: str, names: Names, *, html: bool) -> str:
     >>> complaint("Hi {!contact:firstnam;}", {"contact": ("contact", {"firstname": "firstname"})}, html=False)
     "'{!contact:firstnam;}': 'firstnam' is no column of contact; did you mean 'firstname'?"
     """
+    if _STYLESHEET in text:
+        form = "HTML" if html else "text"
+        return (
+            f"it is an XSLT stylesheet, and no code is run: write {form}, such as 'Dear {{!contact:firstname;friend}}'"
+        )
     try:
         for placeholder in _placeholders(text, html=html):
             _resolve(text, placeholder, names)

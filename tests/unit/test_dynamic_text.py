@@ -98,6 +98,13 @@ def test_a_placeholder_that_could_add_attributes_is_refused(text: str) -> None:
     assert "in quotes" in complaint(text, NAMES, html=True)
 
 
+def test_a_stylesheet_as_dynamics_old_editor_keeps_is_refused_and_not_mailed() -> None:
+    text = '<?xml version="1.0" ?><xsl:stylesheet version="1.0"><xsl:template match="/data"/></xsl:stylesheet>'
+    assert "an XSLT stylesheet, and no code is run: write HTML" in complaint(text, NAMES, html=True)
+    assert "an XSLT stylesheet, and no code is run: write text" in complaint(text, NAMES, html=False)
+    assert complaint("How to read &lt;xsl:stylesheet&gt;", NAMES, html=True) == ""
+
+
 @pytest.mark.parametrize("opening", ["<", "</", "<!", "<?", "1 <"])
 def test_a_placeholder_that_could_become_a_tag_is_refused(opening: str) -> None:
     said = complaint(f"<p>{opening}{{!contact:firstname;}}>x</p>", NAMES, html=True)
