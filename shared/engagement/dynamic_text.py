@@ -6,7 +6,7 @@ filled in once: what a value holds, be it another placeholder, is text. In HTML 
 they take for words, so in HTML character references within a placeholder are decoded, any white space is a space, and
 tags within it are kept and come behind the value: no tag of the author's is lost. ``{!`` itself must stand together.
 
-Source: Microsoft's "Personalize emails with dynamic text" (Power Apps documentation); what it leaves open is fixed here.
+Source: Microsoft's "Personalize emails with dynamic text" (Power Apps); what it leaves open is fixed here.
 """
 
 import re
