@@ -338,7 +338,9 @@ async def test_a_template_that_is_edited_at_the_same_time_is_filled_in_as_it_was
             [email] = (await instantiate(seller, made, contact)).rows
             assert email["subject"] == email["description"]
 
-    await asyncio.gather(edit(), *(fill() for _ in range(4)))
+    async with asyncio.TaskGroup() as group:
+        for work in (edit(), *(fill() for _ in range(4))):
+            group.create_task(work)
 
 
 async def test_a_subject_is_one_line_that_an_email_holds(seller: Client) -> None:
