@@ -6,7 +6,7 @@ filled in once: what a value holds, be it another placeholder, is text. In HTML 
 they take for words, so in HTML character references within a placeholder are decoded, any white space is a space, and
 tags within it are kept and come behind the value: no tag of the author's is lost. ``{!`` itself must stand together.
 
-Source: Microsoft's "Insert dynamic text" (email templates of Dynamics 365); what it leaves open is fixed here.
+Source: Microsoft's "Personalize emails with dynamic text" (Power Apps); what it leaves open is fixed here.
 """
 
 import re
@@ -20,16 +20,20 @@ from shared.engagement.html import Kind, attributes, tokens
 
 type Names = Mapping[str, tuple[str, Mapping[str, str]]]
 """The tables that a template offers: by each of their names, case-folded, the logical name and the columns, logical
-name by each of theirs."""
+name by each of theirs. A part of a column, such as ``createdon/@date``, goes as a column of its own."""
 
 type Values = Mapping[tuple[str, str], str]
 """What columns hold, as a reader expects it, by logical names of table and column; what is not there is empty."""
 
 _OPENING = "{!"
+# Dynamics' old editor keeps templates so; mailed as they are, recipients would see the code.
+_STYLESHEET = "<xsl:stylesheet"
 _IN_TEXT = re.compile(r"\{!([^{}]*+)\}")
 # A tag within may hold braces of its own.
 _IN_HTML = re.compile(r"\{!((?:<[^<>]*+>|[^{}])*+)\}")
 _TAG = re.compile(r"<[^<>]*+>")
+# A value right behind it would become the name of a tag, or a declaration.
+_TAG_OPENING = re.compile(r"<[/!?]?\{!")
 _BREAKS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+")
 
 
@@ -56,6 +60,11 @@ def complaint(text: str, names: Names, *, html: bool) -> str:
     >>> complaint("Hi {!contact:firstnam;}", {"contact": ("contact", {"firstname": "firstname"})}, html=False)
     "'{!contact:firstnam;}': 'firstnam' is no column of contact; did you mean 'firstname'?"
     """
+    if _STYLESHEET in text:
+        form = "HTML" if html else "text"
+        return (
+            f"it is an XSLT stylesheet, and no code is run: write {form}, such as 'Dear {{!contact:firstname;friend}}'"
+        )
     try:
         for placeholder in _placeholders(text, html=html):
             _resolve(text, placeholder, names)
@@ -72,24 +81,29 @@ def columns_in(text: str, names: Names, *, html: bool) -> set[tuple[str, str]]:
     return {_resolve(text, placeholder, names) for placeholder in _placeholders(text, html=html)}
 
 
-def fill_html(text: str, names: Names, values: Values) -> str:
+def fill_html(text: str, names: Names, values: Values, most: int) -> str:
     """Return HTML with its placeholders filled in, the values escaped; all else stays byte for byte.
 
-    Raises `DynamicTextError` as `columns_in` does.
+    Raises `DynamicTextError` as `columns_in` does, and before it takes more than `most` characters: a small text that
+    names a long value often enough would not fit into memory.
 
-    >>> fill_html("<p>{!user:name;}", {"user": ("user", {"name": "name"})}, {("user", "name"): "<Ada>"})
+    >>> fill_html("<p>{!user:name;}", {"user": ("user", {"name": "name"})}, {("user", "name"): "<Ada>"}, 100)
     '<p>&lt;Ada&gt;'
     """
-    return _fill(text, names, {key: escape(value) for key, value in values.items()}, html=True)
+    parts = _fill(text, names, {key: escape(value) for key, value in values.items()}, html=True)
+    size = sum(map(len, parts))
+    if size > most:
+        raise DynamicTextError(f"it would take {size:,} characters, and at most {most:,} fit")
+    return "".join(parts)
 
 
 def fill_line(text: str, names: Names, values: Values) -> str:
     """Return a line of plain text, such as a subject, with its placeholders filled in; line breaks and other control
     characters, which could begin another header, become spaces. Raises `DynamicTextError` as `columns_in` does."""
-    return _BREAKS.sub(" ", _fill(text, names, values, html=False))
+    return _BREAKS.sub(" ", "".join(_fill(text, names, values, html=False)))
 
 
-def _fill(text: str, names: Names, values: Values, *, html: bool) -> str:
+def _fill(text: str, names: Names, values: Values, *, html: bool) -> list[str]:
     parts: list[str] = []
     position = 0
     for placeholder in _placeholders(text, html=html):
@@ -97,7 +111,7 @@ def _fill(text: str, names: Names, values: Values, *, html: bool) -> str:
         value = values.get(_resolve(text, placeholder, names)) or default
         parts += [text[position : placeholder.start], value, placeholder.tags]
         position = placeholder.end
-    return "".join([*parts, text[position:]])
+    return [*parts, text[position:]]
 
 
 def _placeholders(text: str, *, html: bool) -> Iterator[Placeholder]:
@@ -141,10 +155,12 @@ def _resolve(text: str, placeholder: Placeholder, names: Names) -> tuple[str, st
 
 
 def _bare_value(html: str) -> str:
-    """Return what is wrong with a placeholder that stands in a tag but in no quoted value, where a value with spaces
-    would become attributes; "" where there is none."""
+    """Return what is wrong with a placeholder whose value would become a tag, or stands in one but in no quoted value,
+    where a value with spaces would become attributes; "" where there is none."""
     if _OPENING not in html:
         return ""
+    if opened := _TAG_OPENING.search(html):
+        return f"{_shown(html[opened.start() :])}: a value behind '<' would become a tag: write '&lt;' for it"
     for token in tokens(html):
         if token.kind not in (Kind.START, Kind.END) or html.find(_OPENING, token.start, token.end) < 0:
             continue

@@ -6,10 +6,10 @@ mails. It also holds where older mails count less: with weights of at most 1 the
 because the logarithm of an outcome's moment generating function is convex in the outcome's weight and 0 without it.
 """
 
+from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import ceil, floor, inf, log, pi
-from statistics import median
 from typing import Literal, NamedTuple
 
 from shared.engagement.tallies import Tally, week_of
@@ -85,6 +85,15 @@ class _Evidence(NamedTuple):
         return min(outcomes / self.mails, 1.0) if self.mails else 0.0
 
 
+class _Field(NamedTuple):
+    """The templates with enough mail that others are compared with: their shares, in order, and what the inverses of
+    their mails add up to. Ordered once, so that a thousand templates are not sorted a thousand times."""
+
+    replies: Sequence[float]
+    opens: Sequence[float]
+    inverse: float
+
+
 class _Bar(NamedTuple):
     """The median of the other templates' shares, and how high it may be in truth."""
 
@@ -99,13 +108,11 @@ def judge(kinds: Mapping[str, Sequence[Candidate]], now: int) -> dict[str, dict[
     compared with.
     """
     weighed = {kind: {c.id: _weigh(c.weeks, now) for c in candidates} for kind, candidates in kinds.items()}
-    enough = {kind: [key for key, own in found.items() if own.mails >= ENOUGH_MAILS] for kind, found in weighed.items()}
-    error = ERROR / max(2, sum(2 * len(keys) for keys in enough.values() if len(keys) > 1))
+    fields = {kind: _field([own for own in found.values() if _is_enough(own)]) for kind, found in weighed.items()}
+    compared = [len(field.replies) for field in fields.values() if len(field.replies) > 1]
+    error = ERROR / max(2, 2 * sum(compared))
     return {
-        kind: {
-            c.id: _judge(c, weighed[kind][c.id], [weighed[kind][key] for key in enough[kind] if key != c.id], error)
-            for c in candidates
-        }
+        kind: {c.id: _judge(c, weighed[kind][c.id], fields[kind], error) for c in candidates}
         for kind, candidates in kinds.items()
     }
 
@@ -170,16 +177,29 @@ def _weigh(weeks: Mapping[int, Tally], now: int) -> _Evidence:
     return _Evidence(mails, replied, opened, clicked)
 
 
-def _judge(candidate: Candidate, own: _Evidence, others: Sequence[_Evidence], error: float) -> Judgement:
+def _is_enough(evidence: _Evidence) -> bool:
+    return evidence.mails >= ENOUGH_MAILS
+
+
+def _field(found: Sequence[_Evidence]) -> _Field:
+    return _Field(
+        sorted(one.share(one.replied) for one in found),
+        sorted(one.share(one.opened) for one in found),
+        sum(1 / one.mails for one in found),
+    )
+
+
+def _judge(candidate: Candidate, own: _Evidence, field: _Field, error: float) -> Judgement:
     replies = _share(own.share(own.replied), own.mails, error)
     opens = _share(own.share(own.opened), own.mails, error)
     grounds: Grounds = ""
+    others = len(field.replies) - _is_enough(own)
     if not others:
         reason = "It has nothing to compare with: no other template has enough mail for this kind of record."
     else:
-        mails = [other.mails for other in others]
-        by_replies = _bar([other.share(other.replied) for other in others], mails)
-        by_opens = _bar([other.share(other.opened) for other in others], mails)
+        known = 2 / pi * others**2 / (field.inverse - (1 / own.mails if _is_enough(own) else 0))
+        by_replies = _bar(field.replies, own, own.replied, known)
+        by_opens = _bar(field.opens, own, own.opened, known)
         stays = candidate.recommended
         if _is_above(own, own.replied, by_replies, 0.0, error, stays=stays):
             grounds = "replies"
@@ -188,7 +208,7 @@ def _judge(candidate: Candidate, own: _Evidence, others: Sequence[_Evidence], er
         ):
             grounds = "opens"
         reason = _reason(grounds, replies, opens, by_replies, by_opens)
-    if not grounds and own.mails < ENOUGH_MAILS:
+    if not grounds and not _is_enough(own):
         reason = (
             f"It is too early to say: {floor(own.mails)} of its mails count so far, {ENOUGH_MAILS} are needed. Mail "
             f"counts from the second week after the one it was sent in, and half after {HALF_LIFE} weeks more."
@@ -201,12 +221,23 @@ def _share(rate: float, mails: float, error: float) -> Share:
     return Share(rate, bound(rate, mails, error, upper=False), bound(rate, mails, error, upper=True))
 
 
-def _bar(rates: Sequence[float], mails: Sequence[float]) -> _Bar:
-    """Return the median of others' shares. It is known as well as from 2/pi times the mails that would tell the mean of
-    these shares as exactly: by so much a median says less than a mean."""
-    middle = median(rates)
-    known = 2 / pi * len(mails) ** 2 / sum(1 / number for number in mails)
+def _bar(shares: Sequence[float], own: _Evidence, outcomes: float, known: float) -> _Bar:
+    """Return the median of the others among `shares`, which is known as well as from `known` mails: 2/pi times those
+    that would tell the mean of these shares as exactly, because by so much a median says less than a mean."""
+    middle = _median(shares, own.share(outcomes) if _is_enough(own) else None)
     return _Bar(middle, bound(middle, known, LOOSE_ERROR, upper=True))
+
+
+def _median(ordered: Sequence[float], without: float | None) -> float:
+    """Return the median of ordered numbers, one of which may be left out.
+
+    >>> _median([1, 2, 4, 8], None), _median([1, 2, 4, 8], 2), _median([1, 2, 4], 4)
+    (3.0, 4.0, 1.5)
+    """
+    place = len(ordered) if without is None else bisect_left(ordered, without)
+    last = len(ordered) - (1 if without is None else 2)
+    low, high = last // 2, (last + 1) // 2
+    return (ordered[low + (low >= place)] + ordered[high + (high >= place)]) / 2
 
 
 def _is_above(own: _Evidence, outcomes: float, bar: _Bar, margin: float, error: float, *, stays: bool) -> bool:

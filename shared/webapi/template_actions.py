@@ -7,7 +7,7 @@ from shared.engagement.options import SENDER
 from shared.services.sending import send_email
 from shared.storage import undo
 from shared.storage.account import Conflict
-from shared.webapi import finding, reading, writing
+from shared.webapi import finding, writing
 from shared.webapi.context import Context
 from shared.webapi.entities import named_record
 from shared.webapi.errors import already_exists, bad_payload, invalid
@@ -15,7 +15,7 @@ from shared.webapi.keys import RowKey
 from shared.webapi.operations import demand_parameters
 from shared.webapi.tables import TABLES
 from shared.webapi.tables.templates import TYPES
-from shared.webapi.templates import USER, fill
+from shared.webapi.templates import USER, fill, read
 from shared.webapi.values import parse_guid
 
 _EMAIL, _TEMPLATE = TABLES["email"], TABLES["template"]
@@ -76,7 +76,7 @@ async def send_email_from_template(context: Context, sent: Mapping[str, Any]) ->
 
 
 async def _template(context: Context, sent: Mapping[str, Any], action: str) -> finding.Row:
-    return await reading.read_row(context, _TEMPLATE, _guid(sent, "TemplateId", action, "the id of the template"))
+    return await read(context, _guid(sent, "TemplateId", action, "the id of the template"))
 
 
 def _guid(sent: Mapping[str, Any], name: str, action: str, what: str) -> str:

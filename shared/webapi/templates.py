@@ -14,6 +14,7 @@ from shared.engagement.dynamic_text import (
     fill_html,
     fill_line,
 )
+from shared.services.composing import MAX_BODY, check_body
 from shared.storage.calls import side_by_side
 from shared.storage.organizations import Organization
 from shared.webapi import finding, reading, texts
@@ -21,11 +22,13 @@ from shared.webapi.context import Context
 from shared.webapi.errors import invalid
 from shared.webapi.payloads import Payload
 from shared.webapi.query import Query
-from shared.webapi.schema import LOOKUPS, Column, Type
+from shared.webapi.schema import CHOICES, LOOKUPS, Table, Type
 from shared.webapi.tables import TABLES
 from shared.webapi.values import formatted, target_of
 
 USER = "systemuser"
+_NAMED = LOOKUPS | CHOICES | {Type.BOOLEAN}
+_DATE, _TIME = "/@date", "/@time"
 _BODY = TABLES["template"].by_name["body"]
 _SUBJECT_UNITS = TABLES["email"].by_name["subject"].length
 
@@ -43,10 +46,16 @@ def names_for(kind: str) -> Names:
 @cache
 def _columns(table: str) -> Mapping[str, str]:
     """Return a table's columns by their names, case-folded; of two that are displayed alike the first has the name, and
-    a logical name comes before a displayed one."""
+    a logical name comes before a displayed one. Behind each may stand what Microsoft's "Personalize emails with dynamic
+    text" asks for where a column holds more than text: ``/@name``, which is what we say anyway, ``/@date``, ``/@time``.
+    """
     columns = [column for column in TABLES[table].columns if not column.lazy]
-    displayed = {column.display.casefold(): column.name for column in reversed(columns)}
-    return displayed | {column.name: column.name for column in columns}
+    names = {column.display.casefold(): column.name for column in reversed(columns)}
+    names |= {column.name: column.name for column in columns}
+    types = {column.name: column.type for column in columns}
+    named = {f"{shown}/@name": name for shown, name in names.items() if types[name] in _NAMED}
+    times = [(shown, name) for shown, name in names.items() if types[name] is Type.DATETIME]
+    return names | named | {shown + part: name + part for shown, name in times for part in (_DATE, _TIME)}
 
 
 async def demand_fillable(organization: Organization, row: Mapping[str, Any], written: Payload) -> None:
@@ -68,22 +77,38 @@ def _demand_right(column: str, wrong: str) -> None:
         raise invalid(f"The column '{column}' of 'template' cannot be filled in: {wrong}.")
 
 
-async def fill(context: Context, template: finding.Row, kind: str, id: str, user: str) -> tuple[str, str]:
-    """Return subject and body of a template, filled in with the row `id` of the table `kind` and a user.
+async def read(context: Context, id: str) -> finding.Row:
+    """Return a template with its body, both of one version; raise `Failure` 404 where there is none."""
+    lost = ""
+    while True:
+        template = await reading.read_row(context, TABLES["template"], id)
+        body = await texts.read(context.organization, _BODY, template)
+        # What the row names is gone where the row has changed since.
+        if body is not None or template[_BODY.lazy] == lost:
+            return {**template, "body": body or ""}
+        lost = template[_BODY.lazy]
 
-    Raises `Failure` 404 where there is no such row, 400 where the template cannot be filled in.
+
+async def fill(context: Context, template: finding.Row, kind: str, id: str, user: str) -> tuple[str, str]:
+    """Return subject and body of a template as `read` returns it, filled in with the row `id` of the table
+    `kind` and a user.
+
+    Raises `Failure` 404 where there is no such row, 400 where the template cannot be filled in, or the body would be
+    larger than an email's may be.
     """
-    names = names_for(template["templatetypecode"])
-    subject, body = template["subject"], await texts.read(context.organization, _BODY, template) or ""
+    subject, body, names = template["subject"], template["body"], names_for(template["templatetypecode"])
     try:
-        wanted = columns_in(subject, names, html=False) | columns_in(body, names, html=True)
+        # In a thread, as when it was saved.
+        of_body = await asyncio.to_thread(columns_in, body, names, html=True)
+        wanted = of_body | columns_in(subject, names, html=False)
         # The row must be there whether or not the template says anything of it.
         rows = {
             USER: await reading.read_row(context, TABLES[USER], user),
             kind: await reading.read_row(context, TABLES[kind], id),
         }
         values = await _values(context, rows, wanted)
-        filled = await asyncio.to_thread(fill_html, body, names, values)
+        filled = await asyncio.to_thread(fill_html, body, names, values, MAX_BODY)
+        check_body(filled)
         return _cut(fill_line(subject, names, values)), filled
     except DynamicTextError as error:
         raise invalid(f"The template cannot be filled in: {error}.") from None
@@ -91,13 +116,15 @@ async def fill(context: Context, template: finding.Row, kind: str, id: str, user
 
 async def _values(context: Context, rows: Mapping[str, finding.Row], wanted: Collection[tuple[str, str]]) -> Values:
     keys = sorted(wanted)
-    said = await side_by_side(lambda key: _said(context, TABLES[key[0]].by_name[key[1]], rows[key[0]]), keys)
+    said = await side_by_side(lambda key: _said(context, TABLES[key[0]], key[1], rows[key[0]]), keys)
     return dict(zip(keys, said, strict=True))
 
 
-async def _said(context: Context, column: Column, row: finding.Row) -> str:
-    """Return a value as a reader expects it: the label of a choice, the name behind a lookup, a time with its zone."""
-    value = row[column.name]
+async def _said(context: Context, table: Table, name: str, row: finding.Row) -> str:
+    """Return a value, or a part of it, as a reader expects it: the label of a choice, the name behind a lookup, a time
+    with its zone."""
+    name, slash, part = name.partition("/")
+    column, value = table.by_name[name], row[name]
     if value is None:
         return ""
     if column.type in LOOKUPS:
@@ -105,7 +132,12 @@ async def _said(context: Context, column: Column, row: finding.Row) -> str:
         pointed = await finding.pointed(context, column, Query(target, select=()), row)
         return str((pointed or {}).get(target.name) or "")
     shown = formatted(column, value)
-    return f"{shown} UTC" if shown and column.type is Type.DATETIME else str(value) if shown is None else shown
+    if shown is None:
+        return str(value)
+    if column.type is not Type.DATETIME:
+        return shown
+    date, _, time = shown.partition(" ")
+    return {_DATE: date, _TIME: f"{time} UTC"}.get(slash + part, f"{shown} UTC")
 
 
 def _cut(subject: str) -> str:

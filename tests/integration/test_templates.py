@@ -3,6 +3,7 @@
 import asyncio
 import json
 import uuid
+from collections.abc import Mapping
 from typing import Any
 
 import azure.functions as func
@@ -14,6 +15,8 @@ from shared.services import composing, templates
 from shared.storage import emails, lists, queues, records
 from shared.storage.account import host_account
 from shared.storage.organizations import Organization
+from shared.webapi import texts
+from shared.webapi.schema import Column
 from tests.entra import Issuer
 from tests.storage_dump import dump, messages
 from tests.web_client import Answer, Client
@@ -283,6 +286,63 @@ async def test_a_template_is_filled_in_with_the_record_and_the_caller_and_nothin
     row = (await seller.get(f"emails({posted})")).json
     assert (row["_templateid_value"], row["_regardingobjectid_value"]) == (made, contact)
     assert (row["subject"], row["description"]) == (email["subject"], email["description"])
+
+
+async def test_a_template_of_dynamics_may_ask_for_the_name_the_date_or_the_time(seller: Client) -> None:
+    account = await seller.make("accounts", {"name": "Northwind"})
+    columns = {"parentcustomerid_account@odata.bind": f"/accounts({account})", "ee_consentedon": "2026-11-23T17:35:00Z"}
+    contact = await a_contact(seller, **columns, ee_consent=1, ee_consentmethod="By mail", ee_consentwording="Yes")
+    body = (
+        "{!contact:parentcustomerid/@name;}, {!Contact:Company Name/@Name;nobody}, {!contact:ee_consent/@name;}, "
+        "{!contact:followemail/@name;}, {!contact:ee_consentedon;}, {!contact:ee_consentedon/@date;}, "
+        "{!Contact:Consent On/@time;}"
+    )
+    made = await seller.make("templates", {**TEMPLATE, "subject": "{!contact:ee_consentedon/@date;}", "body": body})
+    [email] = (await instantiate(seller, made, contact)).rows
+    assert email["description"] == (
+        "Northwind, Northwind, Granted, Allow, 11/23/2026 5:35 PM UTC, 11/23/2026, 5:35 PM UTC"
+    )
+    assert email["subject"] == "11/23/2026"
+    [email] = (await instantiate(seller, made, await a_contact(seller))).rows
+    assert email["description"] == ", nobody, Unknown, Allow, , , "
+
+
+@pytest.mark.parametrize(
+    "text", ["firstname/@name", "firstname/@date", "createdon/@name", "ownerid/@date", "createdon/"]
+)
+async def test_a_part_that_a_column_does_not_have_is_refused(seller: Client, text: str) -> None:
+    answer = await seller.post("templates", {**TEMPLATE, "body": f"{{!contact:{text};}}"})
+    assert answer.status == 400, answer.body
+    assert f"'{text}' is no column of contact; did you mean '{text.partition('/')[0]}" in answer.error
+
+
+@pytest.mark.parametrize(("text", "said"), [("x", "at most 3,145,728 fit"), ("é", "The description takes 4,")])
+async def test_what_no_email_can_hold_is_not_made(seller: Client, text: str, said: str) -> None:
+    contact = await a_contact(seller, description=text * 2000)
+    made = await seller.make(
+        "templates", {**TEMPLATE, "body": "{!contact:description;}" * (2000 if text == "x" else 400)}
+    )
+    for answer in (await instantiate(seller, made, contact), await send(seller, made, contact)):
+        assert answer.status == 400, answer.body
+        assert said in answer.error
+    assert not (await seller.get("emails")).rows
+
+
+async def test_a_template_that_is_edited_meanwhile_is_filled_in_as_it_is_now(
+    seller: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    contact = await a_contact(seller)
+    made = await seller.make("templates", {**TEMPLATE, "subject": "old", "body": "old"})
+    read = texts.read
+
+    async def overtaken(organization: Organization, column: Column, row: Mapping[str, Any]) -> str | None:
+        monkeypatch.setattr(texts, "read", read)
+        await seller.patch(f"templates({made})", {"subject": "new", "body": "new"})
+        return await read(organization, column, row)
+
+    monkeypatch.setattr(texts, "read", overtaken)
+    [email] = (await instantiate(seller, made, contact)).rows
+    assert (email["subject"], email["description"]) == ("new", "new")
 
 
 async def test_a_subject_is_one_line_that_an_email_holds(seller: Client) -> None:

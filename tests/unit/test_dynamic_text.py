@@ -15,6 +15,7 @@ _CONTACT = {
 _USER = {"fullname": "fullname", "full name": "fullname"}
 NAMES = {"contact": ("contact", _CONTACT), "systemuser": ("systemuser", _USER), "user": ("systemuser", _USER)}
 ADA = {("contact", "firstname"): "Ada", ("systemuser", "fullname"): "Sella Seller"}
+ROOM = 10_000
 
 LITERAL = st.text().filter(lambda text: "{!" not in text)
 
@@ -38,7 +39,7 @@ LITERAL = st.text().filter(lambda text: "{!" not in text)
 def test_names_are_logical_or_display_names_in_any_case(text: str, filled: str) -> None:
     assert complaint(text, NAMES, html=False) == complaint(text, NAMES, html=True) == ""
     assert fill_line(text, NAMES, ADA) == filled
-    assert fill_html(text, NAMES, ADA) == filled
+    assert fill_html(text, NAMES, ADA, ROOM) == filled
 
 
 @pytest.mark.parametrize(
@@ -81,7 +82,7 @@ def test_what_cannot_be_filled_in_is_named_with_what_would_be_right(text: str, c
 )  # fmt: skip
 def test_what_an_editor_does_to_a_placeholder_in_html_is_undone(text: str, filled: str) -> None:
     assert complaint(text, NAMES, html=True) == ""
-    assert fill_html(text, NAMES, ADA) == filled
+    assert fill_html(text, NAMES, ADA, ROOM) == filled
 
 
 @pytest.mark.parametrize(
@@ -97,11 +98,27 @@ def test_a_placeholder_that_could_add_attributes_is_refused(text: str) -> None:
     assert "in quotes" in complaint(text, NAMES, html=True)
 
 
+def test_a_stylesheet_as_dynamics_old_editor_keeps_is_refused_and_not_mailed() -> None:
+    text = '<?xml version="1.0" ?><xsl:stylesheet version="1.0"><xsl:template match="/data"/></xsl:stylesheet>'
+    assert "an XSLT stylesheet, and no code is run: write HTML" in complaint(text, NAMES, html=True)
+    assert "an XSLT stylesheet, and no code is run: write text" in complaint(text, NAMES, html=False)
+    assert complaint("How to read &lt;xsl:stylesheet&gt;", NAMES, html=True) == ""
+
+
+@pytest.mark.parametrize("opening", ["<", "</", "<!", "<?", "1 <"])
+def test_a_placeholder_that_could_become_a_tag_is_refused(opening: str) -> None:
+    said = complaint(f"<p>{opening}{{!contact:firstname;}}>x</p>", NAMES, html=True)
+    assert f"'{opening[-2:].strip()}{{!contact:firstname;}}" in said
+    assert "write '&lt;'" in said
+    assert complaint("<p>1 &lt;{!contact:firstname;} < {!contact:firstname;}</p>", NAMES, html=True) == ""
+    assert complaint(f"{opening}{{!contact:firstname;}}>", NAMES, html=False) == ""
+
+
 @given(LITERAL, LITERAL, st.text())
 def test_what_is_no_placeholder_survives_byte_for_byte_and_a_value_is_text(before: str, after: str, value: str) -> None:
     values = {("contact", "firstname"): value}
     before = before.removesuffix("{")
-    filled = fill_html(before + "{!contact:firstname;friend}" + after, NAMES, values)
+    filled = fill_html(before + "{!contact:firstname;friend}" + after, NAMES, values, ROOM)
     assert filled.startswith(before)
     assert filled.endswith(after)
     middle = filled[len(before) : len(filled) - len(after)]
@@ -116,7 +133,7 @@ def test_what_is_no_placeholder_survives_byte_for_byte_and_a_value_is_text(befor
 def test_a_value_is_never_expanded(value: str, more: str) -> None:
     values = {("contact", "firstname"): value + more, ("systemuser", "fullname"): "SECRET"}
     assert "SECRET" not in fill_line("{!contact:firstname;}", NAMES, values).replace(more, "")
-    assert fill_html("{!contact:firstname;}", NAMES, {("contact", "firstname"): value}) == value
+    assert fill_html("{!contact:firstname;}", NAMES, {("contact", "firstname"): value}, ROOM) == value
 
 
 @given(LITERAL.map(lambda text: text.removesuffix("{")), st.text(min_size=1))
@@ -136,11 +153,20 @@ def test_a_header_cannot_be_smuggled_into_a_subject() -> None:
 
 @given(st.text(alphabet='{}!:;<> "=&contafirsme/', max_size=60), st.booleans())
 def test_any_text_is_filled_in_or_refused_and_both_agree(text: str, html: bool) -> None:
-    fill = fill_html if html else fill_line
     if complaint(text, NAMES, html=html):
         return
-    filled = fill(text, NAMES, dict.fromkeys(columns_in(text, NAMES, html=html), ""))
+    nothing = dict.fromkeys(columns_in(text, NAMES, html=html), "")
+    filled = fill_html(text, NAMES, nothing, ROOM) if html else fill_line(text, NAMES, nothing)
     assert "{!" in text or filled == text
+
+
+def test_a_body_is_as_long_as_there_is_room_for_and_no_longer() -> None:
+    values = {("contact", "firstname"): "<" * 100}
+    assert len(fill_html("{!contact:firstname;}" * 5, NAMES, values, 2000)) == 2000
+    with pytest.raises(DynamicTextError, match="it would take 2,001 characters, and at most 2,000 fit"):
+        fill_html("{!contact:firstname;}" * 5 + ".", NAMES, values, 2000)
+    with pytest.raises(DynamicTextError, match="at most 2,000 fit"):
+        fill_html("{!contact:firstname;}" * 10_000, NAMES, values, 2000)
 
 
 def test_a_long_text_takes_linear_time() -> None:
