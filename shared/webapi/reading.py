@@ -1,6 +1,6 @@
 """Reading: sets page by page, single rows, what belongs to a row, single columns."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 from urllib.parse import quote
 
@@ -116,11 +116,15 @@ async def _render(
     context: Context, query: Query, row: Row, names: Mapping[tuple[str, str], str], *, single: bool
 ) -> dict[str, Any]:
     """Return a row as it is answered. `names` are those of the rows that lookups point at."""
+    columns = query.select if query.select is not None else query.table.columns
+    lazy = [column for column in columns if column.lazy]
+    wanted = [column for column in lazy if query.wants(column) or (single and query.select is None)]
+    row, found = await with_texts(context, query, row, wanted)
     answer: dict[str, Any] = {"@odata.etag": etag(row["versionnumber"])}
-    for column in query.select if query.select is not None else query.table.columns:
+    for column in columns:
         if column.lazy:
-            if query.wants(column) or (single and query.select is None):
-                answer[column.name] = await texts.read(context.organization, column, row)
+            if column in wanted:
+                answer[column.name] = found[column.name]
             continue
         value = row[column.name]
         answer[column.wire] = value
@@ -129,6 +133,24 @@ async def _render(
     for name, inner in query.expand.items():
         await _expand(context, answer, query.table, name, inner, row)
     return answer
+
+
+async def with_texts(
+    context: Context, query: Query, row: Row, columns: Collection[Column]
+) -> tuple[Row, dict[str, str | None]]:
+    """Return a row and the texts of its lazy `columns`, None for an empty one; all of one version, which is newer than
+    `row` where that was changed meanwhile: what it names is gone then."""
+    while True:
+        found = {column.name: await texts.read(context.organization, column, row) for column in columns}
+        gone = {
+            column.lazy: row[column.lazy] for column in columns if row.get(column.lazy) and found[column.name] is None
+        }
+        if not gone:
+            return row, found
+        newer = await finding.get(context, query, row[query.table.id])
+        if newer is None or all(newer.get(stored) == name for stored, name in gone.items()):
+            return row, found
+        row = newer
 
 
 def _annotate(

@@ -79,14 +79,9 @@ def _demand_right(column: str, wrong: str) -> None:
 
 async def read(context: Context, id: str) -> finding.Row:
     """Return a template with its body, both of one version; raise `Failure` 404 where there is none."""
-    lost = ""
-    while True:
-        template = await reading.read_row(context, TABLES["template"], id)
-        body = await texts.read(context.organization, _BODY, template)
-        # What the row names is gone where the row has changed since.
-        if body is not None or template[_BODY.lazy] == lost:
-            return {**template, "body": body or ""}
-        lost = template[_BODY.lazy]
+    row = await reading.read_row(context, TABLES["template"], id)
+    template, found = await reading.with_texts(context, Query(TABLES["template"], select=()), row, (_BODY,))
+    return {**template, "body": found["body"] or ""}
 
 
 async def fill(context: Context, template: finding.Row, kind: str, id: str, user: str) -> tuple[str, str]:

@@ -328,21 +328,41 @@ async def test_what_no_email_can_hold_is_not_made(seller: Client, text: str, sai
     assert not (await seller.get("emails")).rows
 
 
+def edited_between_row_and_text(
+    monkeypatch: pytest.MonkeyPatch, seller: Client, path: str, changes: Mapping[str, Any]
+) -> None:
+    """Let the next row whose text is read be changed before that."""
+    read = texts.read
+
+    async def overtaken(organization: Organization, column: Column, row: Mapping[str, Any]) -> str | None:
+        monkeypatch.setattr(texts, "read", read)
+        await seller.patch(path, changes)
+        return await read(organization, column, row)
+
+    monkeypatch.setattr(texts, "read", overtaken)
+
+
 async def test_a_template_that_is_edited_meanwhile_is_filled_in_as_it_is_now(
     seller: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     contact = await a_contact(seller)
     made = await seller.make("templates", {**TEMPLATE, "subject": "old", "body": "old"})
-    read = texts.read
-
-    async def overtaken(organization: Organization, column: Column, row: Mapping[str, Any]) -> str | None:
-        monkeypatch.setattr(texts, "read", read)
-        await seller.patch(f"templates({made})", {"subject": "new", "body": "new"})
-        return await read(organization, column, row)
-
-    monkeypatch.setattr(texts, "read", overtaken)
+    edited_between_row_and_text(monkeypatch, seller, f"templates({made})", {"subject": "new", "body": "new"})
     [email] = (await instantiate(seller, made, contact)).rows
     assert (email["subject"], email["description"]) == ("new", "new")
+
+
+@pytest.mark.parametrize("table", ["templates", "emails"])
+@pytest.mark.parametrize("one", [True, False])
+async def test_who_reads_a_text_while_it_is_edited_has_all_of_one_version(
+    seller: Client, monkeypatch: pytest.MonkeyPatch, table: str, one: bool
+) -> None:
+    text = "body" if table == "templates" else "description"
+    made = await seller.make(table, {**(TEMPLATE if text == "body" else {}), "subject": "old", text: "old"})
+    edited_between_row_and_text(monkeypatch, seller, f"{table}({made})", {"subject": "new", text: "new"})
+    answer = await seller.get(f"{table}({made})" if one else f"{table}?$select=subject,{text}")
+    [row] = [answer.json] if one else answer.rows
+    assert (row["subject"], row[text]) == ("new", "new")
 
 
 async def test_a_subject_is_one_line_that_an_email_holds(seller: Client) -> None:

@@ -217,6 +217,8 @@ SYSTEMUSER = Table(
         text("internalemailaddress", 100, label="Primary Email", about="The mailbox that mail is sent from."),
         text("domainname", 1024, label="User Name", about="The sign-in name."),
         text("title", 128, about="What they do."),
+        text("address1_telephone1", 64, label="Main Phone", about="Telephone."),
+        text("mobilephone", 64, label="Mobile Phone", about="Mobile telephone."),
         fixed(guid("azureactivedirectoryobjectid", label="Azure AD Object ID", about="The key once more.")),
         personal(
             memo(
