@@ -277,6 +277,11 @@ async def test_after_a_withdrawal_new_mail_is_not_followed_until_consent_is_gran
     await records.merge(world.organization, "contact", ann.id, {"followemail": True, "ee_consent": 0})
     _, email = await delivered(world, ann)
     assert email["ee_followreason"] == "Ann has withdrawn from following", "a seller's switch is no consent"
+    other = {"emailaddress1": f"ann-{uuid.uuid4().hex[:8]}@northwind.example"}
+    await records.merge(world.organization, "contact", ann.id, other)
+    _, email = await delivered(world, ann)
+    assert email["ee_followreason"] == "Ann has withdrawn from following", "at whatever address"
+    await records.merge(world.organization, "contact", ann.id, {"emailaddress1": contact["emailaddress1"]})
     bob = await world.contact("Bob")
     _, email = await delivered(world, bob, bcc(ann))
     assert email["isemailfollowed"] is False
