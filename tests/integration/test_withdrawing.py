@@ -344,6 +344,21 @@ async def test_nobody_is_asked_to_confirm_who_did_not_get_the_mail_or_was_asked_
     assert [row async for page in records.query(world.organization, "withdrawal mail") for row in page] == []
 
 
+async def test_a_confirmation_that_may_not_have_left_is_sent_again_within_the_limits(world: World):
+    ann, bob = await world.contact("Ann"), await world.contact("Bob")
+    mail, _ = await delivered(world, ann, cc(bob))
+    work = {"address": address_key(await world.address_of(bob)), "email": mail, "language": "en"}
+    now = datetime(2026, 11, 3, 8, 0, tzinfo=UTC)
+    await world.break_calls("/sendMail", 500)
+    again = await withdrawing.confirm(world.organization, work, now)
+    assert again == withdrawing.APART
+    assert await withdrawing.confirm(world.organization, work, now + again) is None
+    assert (await world.arrived(bob))[0]["subject"] == WORDS["en"].subject
+    await world.break_calls("/sendMail", 500)
+    assert await withdrawing.confirm(world.organization, work, now + 2 * again) == again
+    assert await withdrawing.confirm(world.organization, work, now + 3 * again) is None, "three a day at most"
+
+
 async def test_a_throttled_confirmation_comes_later_and_is_not_counted(world: World):
     ann, bob = await world.contact("Ann"), await world.contact("Bob")
     mail, _ = await delivered(world, ann, cc(bob))
