@@ -118,8 +118,8 @@ async def start(
 
 
 def _is_to_be_done_again(job: Mapping[str, Any], now: datetime, delete_record: bool) -> bool:
-    asks_more = delete_record and not job["deleterecord"]
-    return job["status"] == DONE and (asks_more or now - parse_iso(job["finishedon"]) > _SAYS_DONE)
+    # Where the record is to go and is still there, that was asked for too late for the last message.
+    return job["status"] == DONE and (delete_record or now - parse_iso(job["finishedon"]) > _SAYS_DONE)
 
 
 async def go_on(organization: Organization) -> None:

@@ -224,6 +224,16 @@ async def test_the_record_can_be_erased_too_right_after_the_rest(organization):
     assert more.status == "Queued"
 
 
+async def test_a_record_that_was_to_go_too_while_the_last_of_it_was_done_goes_all_the_same(organization):
+    ada = await a_contact(organization)
+    await erased(organization, ada)
+    await records.merge(organization, "erasure", f"contact {ada['contactid']}", {"deleterecord": True})
+    await erased(organization, ada, delete_record=True)
+    assert await records.get(organization, "contact", ada["contactid"]) is None
+    done = await erasing.start(organization, "contact", ada["contactid"], LATER, delete_record=True)
+    assert done.status == "Done"
+
+
 async def test_every_old_link_still_lands(organization):
     ada = await a_contact(organization)
     party = as_party(0, TO, ada)
