@@ -92,7 +92,10 @@ param monthlyBudget int = 100
 param budgetStart string = ''
 
 var tags = { 'azd-env-name': environmentName }
-var organizations = empty(organizationsWithOwnStorage) ? [] : split(organizationsWithOwnStorage, ',')
+// Written 'contoso, fabrikam' as well as 'contoso,fabrikam'.
+var withOwnStorage = replace(organizationsWithOwnStorage, ' ', '')
+var withLinkKeys = replace(organizationsWithLinkKeys, ' ', '')
+var organizations = empty(withOwnStorage) ? [] : split(withOwnStorage, ',')
 var suffix = uniqueString(subscription().id, environmentName, location)
 
 var organizationStorageSettings = [
@@ -196,7 +199,7 @@ module function 'function.bicep' = {
     storageAccount: storage.outputs.name
     packageContainerUrl: storage.outputs.packageContainerUrl
     organizationStorage: organizationStorageSettings
-    organizationsWithLinkKeys: empty(organizationsWithLinkKeys) ? [] : split(organizationsWithLinkKeys, ',')
+    organizationsWithLinkKeys: empty(withLinkKeys) ? [] : split(withLinkKeys, ',')
     vaultName: secrets.outputs.name
     applicationInsightsConnectionString: telemetry.outputs.connectionString
     subnetId: privateNetwork ? (network!.outputs.applicationSubnetId) : ''

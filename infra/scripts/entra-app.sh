@@ -19,8 +19,17 @@ TEXT
   exit 1
 fi
 
-client_id=$(az rest --method get --url "$application?\$select=appId" --query appId --output tsv)
-az ad sp show --id "$client_id" --output none 2>/dev/null || az ad sp create --id "$client_id" --output none
+# Entra ID may not know everywhere yet what it has just made.
+patiently() {
+  for _ in {1..10}; do
+    "$@" && return
+    sleep "${RETRY_SECONDS:-6}"
+  done
+  return 1
+}
+
+client_id=$(patiently az rest --method get --url "$application?\$select=appId" --query appId --output tsv)
+az ad sp show --id "$client_id" --output none 2>/dev/null || patiently az ad sp create --id "$client_id" --output none
 
 # The first one is what a 401 names as resource (docs/web-api-access.md).
 uris=()

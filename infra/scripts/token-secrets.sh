@@ -3,11 +3,21 @@
 #   infra/scripts/token-secrets.sh       makes the first one where there is none
 #   infra/scripts/token-secrets.sh add   adds another (first step of a rotation, docs/deploying.md)
 # None is ever removed: a link in a sent mail must not die. Values go through a private file, never a command line.
-# Reads AZURE_KEY_VAULT_NAME, AZURE_RESOURCE_GROUP and AZURE_FUNCTION_NAME from the environment (`azd env get-values`).
+# Reads AZURE_SUBSCRIPTION_ID, AZURE_KEY_VAULT_NAME, AZURE_RESOURCE_GROUP and AZURE_FUNCTION_NAME from the environment
+# (`azd env get-values`).
 set -euo pipefail
 umask 077
 
 vault=$AZURE_KEY_VAULT_NAME
+group="https://management.azure.com/subscriptions/$AZURE_SUBSCRIPTION_ID/resourceGroups/$AZURE_RESOURCE_GROUP"
+
+# Azure Resource Manager tells that there is one, not what it is: for that nobody needs a way into a private network.
+if [[ ${1:-} != add ]] && az rest --method get --output none 2>/dev/null \
+  --url "$group/providers/Microsoft.KeyVault/vaults/$vault/secrets/token-secrets?api-version=2024-11-01"; then
+  echo "Links are signed with a secret that is there already."
+  exit 0
+fi
+
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
@@ -42,10 +52,9 @@ az keyvault secret set --vault-name "$vault" --name token-secrets --file "$work/
 echo "Secret $id is in Key Vault $vault."
 
 # Azure looks once a day by itself; told so, instances that start from now on know it.
-app=$(az functionapp show --name "$AZURE_FUNCTION_NAME" --resource-group "$AZURE_RESOURCE_GROUP" --query id --output tsv)
-az rest --method post --output none \
-  --url "https://management.azure.com$app/config/configreferences/appsettings/refresh?api-version=2022-03-01"
-az functionapp restart --name "$AZURE_FUNCTION_NAME" --resource-group "$AZURE_RESOURCE_GROUP" --output none
+app="$group/providers/Microsoft.Web/sites/$AZURE_FUNCTION_NAME"
+az rest --method post --output none --url "$app/config/configreferences/appsettings/refresh?api-version=2022-03-01"
+az rest --method post --output none --url "$app/restart?api-version=2024-11-01"
 
 if [[ -n $old ]]; then
   cat <<TEXT

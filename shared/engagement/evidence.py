@@ -143,8 +143,8 @@ def known_elsewhere(_email: Email, o: Observation) -> Iterator[Evidence]:
 
 _FLAG_POINTS = {
     # flag: (points on a click, on an open, words)
-    "no-accept-language": (80, 60, "named no language, as browsers always do"),
-    "no-accept": (60, 60, "did not say what it accepts, as browsers always do"),
+    "no-accept-language": (80, 60, "unlike any browser, named no language"),
+    "no-accept": (60, 60, "unlike any browser, did not say what it accepts"),
     "no-html-accepted": (40, 0, "did not ask for a page"),
     "query-added": (80, 60, "changed the address of the link"),
     "from-header": (60, 60, "sent a robot's From header"),

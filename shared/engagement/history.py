@@ -109,6 +109,12 @@ _TYPES = {
 _AUTOMATIC = "Sent an automatic message"
 
 
+def happened(interaction: Row) -> str:
+    """Return in words what somebody did, its row's `name`."""
+    kind = interaction["interactiontype"]
+    return _AUTOMATIC if kind == REPLY and interaction["ee_label"] == Label.MACHINE else _TYPES[kind]
+
+
 def _totals(email: Row, teller: _Teller) -> dict[str, Any]:
     last = email.get("lastopenedtime")
     counted = {name: email.get(column) or 0 for name, column in _TOTALS.items()}
@@ -130,7 +136,7 @@ def _event(row: Row, teller: _Teller) -> dict[str, Any]:
     return {
         "InteractionId": row["interactionforemailid"],
         "Type": kind,
-        "TypeText": _AUTOMATIC if kind == REPLY and label is Label.MACHINE else _TYPES[kind],
+        "TypeText": happened(row),
         "Who": who,
         "Address": address,
         "Time": row["emailinteractiontime"],

@@ -22,7 +22,8 @@ from shared.engagement.options import REPLY, is_recipient
 from shared.engagement.times import iso_seconds, milliseconds, parse_iso
 from shared.services import telling
 from shared.storage import emails, records
-from shared.storage.account import Conflict, NotFound, PreconditionFailed
+from shared.storage.account import Conflict, NotFound
+from shared.storage.contention import insist
 from shared.storage.emails import EmailPartition
 from shared.storage.organizations import Organization
 
@@ -34,7 +35,6 @@ HITS: Mapping[str, frozenset[Kind]] = {
 """The cards that hits raise, and which hits."""
 
 UNFINISHED = ("raise", "withdraw")
-_ATTEMPTS = 5
 
 
 def state_column(kind: str) -> str:
@@ -197,19 +197,15 @@ async def _switched_off(organization: Organization, owner: str | None) -> list[s
 async def _note(organization: Organization, email_id: str, column: str, state: str, done: str | None) -> str | None:
     """Note on an email that its card's `state` was settled, and return what the email says then: None for withdrawn,
     and where there is no such email."""
-    for _ in range(_ATTEMPTS):
+
+    async def attempt() -> str | None:
         email = await emails.get_email(organization, email_id)
         if email is None or email.get(column) != state:
             return None if email is None else email.get(column)
-        try:
-            await emails.commit(organization, email, {column: done})
-        except PreconditionFailed:
-            continue
-        except NotFound:
-            return None
+        await emails.commit(organization, email, {column: done})
         return done
-    # Whoever comes next sees the unfinished state and settles it again, to the same end.
-    return state
+
+    return await insist(attempt)
 
 
 def _card(

@@ -9,11 +9,12 @@ from datetime import datetime
 from typing import Any
 
 from shared.services.caller import Caller
-from shared.services.drafts import decide, delete_blobs, is_undone, read_open, stamp
+from shared.services.drafts import delete_blobs, is_undone, read_open, stamp
 from shared.services.errors import Missing, Refused
 from shared.services.versions import demand_version
 from shared.storage import blobs, emails, records
 from shared.storage.account import StorageError
+from shared.storage.contention import insist
 from shared.storage.organizations import Organization
 from shared.storage.tables import Entity, Operation
 
@@ -58,7 +59,7 @@ async def add_attachment(
         )
 
     try:
-        await decide(attempt, None)
+        await insist(attempt)
     except BaseException as error:
         if is_undone(error):
             await discard(organization, [written])
@@ -112,7 +113,7 @@ async def change_attachment(
         return str(row.get("_blob") or "")
 
     try:
-        old = await decide(attempt, expected)
+        old = await insist(attempt, once=expected is not None)
     except BaseException as error:
         if content is not None and is_undone(error):
             await delete_blobs(organization, [blob])
@@ -135,7 +136,7 @@ async def delete_attachment(
         await emails.commit(organization, partition.email, changes, [Operation("delete", row, row["etag"])])
         return str(row.get("_blob") or "")
 
-    blob = await decide(attempt, expected)
+    blob = await insist(attempt, once=expected is not None)
     await records.delete(organization, "activitymimeattachment", id)
     await delete_blobs(organization, [blob])
 
@@ -167,7 +168,7 @@ async def follow_attachment(
             [Operation("put", {**changed, "isfollowed": followed}, row["etag"])],
         )
 
-    await decide(attempt, None)
+    await insist(attempt)
 
 
 async def email_of_attachment(organization: Organization, id: str) -> str:

@@ -16,7 +16,7 @@ from shared.engagement.options import PENDING_SEND, SENDING
 from shared.engagement.times import from_milliseconds, milliseconds, parse_iso
 from shared.settings import settings
 from shared.storage import agenda, emails
-from shared.storage.account import NotFound, PreconditionFailed
+from shared.storage.contention import insist
 from shared.storage.organizations import Organization
 from shared.storage.tables import Entity, Operation
 
@@ -25,7 +25,6 @@ type Clock = Callable[[], datetime]
 SOON = timedelta(minutes=1)
 """A mail due within this is waited for; one due later is the agenda's."""
 
-_ATTEMPTS = 10
 
 _log = logging.getLogger(__name__)
 
@@ -75,7 +74,8 @@ async def take(organization: Organization, id: str, clock: Clock) -> Claim | tim
     that somebody else holds is entered in the agenda for when that claim ends: however many ask meanwhile, that is one
     entry, and no message goes round and round.
     """
-    for _ in range(_ATTEMPTS):
+
+    async def attempt() -> Claim | timedelta | None:
         email = await emails.get_email(organization, id)
         if email is None:
             return None
@@ -99,15 +99,11 @@ async def take(organization: Organization, id: str, clock: Clock) -> Claim | tim
             "_claimedto": iso(now + _length()),
         }
         await step("agenda", agenda.add(agenda.Entry(now + _length(), "deliver", organization.name, id)))
-        try:
-            await step("claim", emails.commit(organization, email, changes))
-        except PreconditionFailed:
-            continue
-        except NotFound:
-            return None
+        await step("claim", emails.commit(organization, email, changes))
         claim.email = {**email, **changes}
         return claim
-    return timedelta(seconds=1)
+
+    return await insist(attempt)
 
 
 async def record(name: str, claim: Claim, changes: dict[str, Any], rows: Sequence[Operation] = ()) -> None:
@@ -116,21 +112,17 @@ async def record(name: str, claim: Claim, changes: dict[str, Any], rows: Sequenc
     The row is read again first, because the fold may have counted a hit meanwhile.
     """
     renewed = {"_claimedto": iso(claim.clock() + _length()), **changes}
-    for _ in range(_ATTEMPTS):
+
+    async def attempt() -> None:
         email = await emails.get_email(claim.organization, claim.id)
         if email is None:
             raise Gone
         if email.get("statuscode") != SENDING or email.get("_attempt") != claim.attempt:
             raise Lost if email.get("statuscode") == SENDING else Gone
-        try:
-            await step(name, emails.commit(claim.organization, email, renewed, rows))
-        except PreconditionFailed:
-            continue
-        except NotFound:
-            raise Gone from None
+        await step(name, emails.commit(claim.organization, email, renewed, rows))
         claim.email = {key: value for key, value in {**email, **renewed}.items() if value is not None}
-        return
-    raise PreconditionFailed(412, "UpdateConditionNotSatisfied")
+
+    await insist(attempt)
 
 
 async def renew(claim: Claim) -> None:

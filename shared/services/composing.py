@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
+from shared.engagement.following import NOT_SENT
 from shared.engagement.options import (
     CANCELED,
     COMPLETED,
@@ -32,13 +33,14 @@ from shared.services.agenda import enter_delivery, hint_delivery
 from shared.services.attaching import MAX_ATTACHMENTS, Attachment
 from shared.services.caller import Caller
 from shared.services.claiming import scheduled
-from shared.services.drafts import decide, delete_blobs, is_undone, read_own, stamp
+from shared.services.drafts import delete_blobs, is_undone, read_own, stamp
 from shared.services.errors import Missing, Refused
 from shared.services.parties import Party, check_parties, make_rows, replace_rows
 from shared.services.rights import demand_ownership, demand_write
 from shared.services.versions import demand_version
 from shared.storage import blobs, emails, records
 from shared.storage.account import Conflict, StorageError
+from shared.storage.contention import insist
 from shared.storage.organizations import Organization
 from shared.storage.tables import Entity, Operation, chunks, literal
 
@@ -172,7 +174,7 @@ async def change_email(
         return str(old.get("_body") or "")
 
     try:
-        old_body = await decide(attempt, expected)
+        old_body = await insist(attempt, once=expected is not None)
     except BaseException as error:
         if is_undone(error):
             await delete_blobs(organization, [new_body])
@@ -203,7 +205,7 @@ async def delete_email(organization: Organization, caller: Caller, id: str, *, e
         if email is None:
             raise Missing(f"email With Id = {id} Does Not Exist")
 
-    await decide(attempt, expected)
+    await insist(attempt, once=expected is not None)
 
 
 def body_size(body: str) -> int:
@@ -251,6 +253,7 @@ def _transition(email: Entity, changes: Mapping[str, Any], now: datetime) -> dic
             "statuscode": status,
             "actualend": iso_seconds(milliseconds(now)),
             "isemailfollowed": False,
+            "ee_followreason": NOT_SENT,
             **sent,
         }
     hint = "; call SendEmail to send it" if status in (PENDING_SEND, SENDING) else ""

@@ -13,12 +13,11 @@ reason, because Microsoft 365 does not tell whether it was sent and then removed
 
 import contextlib
 import logging
-from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
 
 from shared import metrics
-from shared.engagement.options import BCC, CC, FAILED, SENDER, SENT, TO
+from shared.engagement.options import FAILED, SENDER, SENT
 from shared.engagement.refusals import BROKEN, MESSAGE_GONE, UNCERTAIN, UNREACHABLE, why_rejected
 from shared.engagement.times import iso_seconds, milliseconds, parse_iso
 from shared.graph import mail
@@ -27,6 +26,7 @@ from shared.services import alerting, consenting
 from shared.services.claiming import Claim, Clock, Gone, Lost, iso, record, release, renew, step, take
 from shared.services.errors import Refused
 from shared.services.mailboxes import follow_mailbox
+from shared.services.outgoing import attached_rows, attachment_of, compare, draft_of, key_of, why_too_large
 from shared.services.preparing import prepare, reader
 from shared.services.recipients import (
     check_recipients,
@@ -35,12 +35,10 @@ from shared.services.recipients import (
     recipients_of,
     why_not_followed,
 )
-from shared.services.sending import size_on_the_way
 from shared.storage import blobs, emails, records
 from shared.storage.account import NotFound, StorageError, Unavailable
 from shared.storage.emails import EmailPartition
 from shared.storage.organizations import Organization
-from shared.storage.tables import Entity
 
 DOUBT = timedelta(seconds=15)
 """How long to wait before looking again at what a call did that was not answered."""
@@ -50,12 +48,6 @@ GIVE_UP = timedelta(hours=24)
 LONGEST_WAIT = timedelta(minutes=10)
 IN_TIME = timedelta(minutes=2)
 """A scheduled mail that leaves within this of its time is not late."""
-
-_STORED_OVERHEAD = 64 * 1024
-"""Bytes by which Exchange may show an attachment larger than the file: it counts the attachment's properties too."""
-_MAX_NAME = 256
-"""Characters of a display name that Exchange keeps."""
-_IMPORTANCE = {0: "low", 1: "normal", 2: "high"}
 
 _log = logging.getLogger(__name__)
 
@@ -205,13 +197,16 @@ async def _look(claim: Claim) -> mail.MessageState | None:
 
 
 async def _find(claim: Claim) -> mail.MessageState | None:
-    return await step("find draft", mail.find_draft(*_place(claim), _key(claim)))
+    return await step("find draft", mail.find_draft(*_place(claim), key_of(claim.email)))
 
 
 async def _make_draft(claim: Claim, partition: EmailPartition) -> mail.MessageState:
     body = await _body(claim)
-    _check_size(claim, body, partition)
-    return await step("create draft", mail.create_draft(*_place(claim), _draft(claim, partition.parties, body)))
+    limit = claim.organization.settings["message_size_limit"]
+    if why := why_too_large(body, attached_rows(partition.attachments), limit):
+        raise _CannotSend(why)
+    draft = draft_of(claim.email, partition.parties, body)
+    return await step("create draft", mail.create_draft(*_place(claim), draft))
 
 
 async def _record_draft(claim: Claim, state: mail.MessageState) -> None:
@@ -231,13 +226,13 @@ async def _record_draft(claim: Claim, state: mail.MessageState) -> None:
 
 async def _attach(claim: Claim, partition: EmailPartition, draft: str) -> None:
     """Bring the draft's attachments in line with the email's: add what is missing, take off what is there twice."""
-    wanted = _attached_rows(partition)
+    wanted = attached_rows(partition.attachments)
     there = await step("list attachments", mail.list_attachments(*_place(claim), draft)) if wanted else []
-    missing, surplus = _compare(wanted, there)
+    missing, surplus = compare(wanted, there)
     for attached in surplus:
         await step("remove attachment", mail.remove_attachment(*_place(claim), draft, attached.id))
     for row in missing:
-        attachment = _attachment(row)
+        attachment = attachment_of(row)
         await renew(claim)
         work = mail.add_attachment(
             *_place(claim), draft, attachment, reader(claim.organization, row), lambda: renew(claim)
@@ -402,97 +397,5 @@ async def _read(claim: Claim) -> EmailPartition:
     return partition
 
 
-def _check_size(claim: Claim, body: str, partition: EmailPartition) -> None:
-    rows = _attached_rows(partition)
-    limit = claim.organization.settings["message_size_limit"]
-    size = size_on_the_way(body, rows)
-    if size <= limit:
-        return
-    unshared = next((row for row in rows if row.get("ee_notfollowedreason")), None)
-    why = (
-        f", because {unshared['filename']} cannot be shared ({unshared['ee_notfollowedreason']}) and has to be attached"
-        if unshared
-        else ""
-    )
-    raise _CannotSend(f"it would have {size:,} bytes, and at most {limit:,} can be sent{why}")
-
-
-def _draft(claim: Claim, parties: Sequence[Entity], body: str) -> mail.Draft:
-    email = claim.email
-
-    def mailboxes(role: int) -> list[mail.Mailbox]:
-        return [
-            mail.Mailbox(party["addressused"], _one_line(str(party.get("_name") or ""))[:_MAX_NAME])
-            for party in parties
-            if party["participationtypemask"] == role
-        ]
-
-    return mail.Draft(
-        key=_key(claim),
-        subject=_one_line(str(email.get("subject") or "")),
-        # Half a surrogate pair is no character, and no encoding of mail can carry it.
-        html=body.encode("utf-16", "surrogatepass").decode("utf-16", "replace"),
-        to=mailboxes(TO),
-        cc=mailboxes(CC),
-        bcc=mailboxes(BCC),
-        importance=_IMPORTANCE.get(int(email.get("prioritycode", 1)), "normal"),
-        read_receipt=bool(email.get("readreceiptrequested")),
-        delivery_receipt=bool(email.get("deliveryreceiptrequested")),
-    )
-
-
-def _attached_rows(partition: EmailPartition) -> list[Entity]:
-    """Return the attachments that travel with the message: neither shared by link nor hosted as images."""
-    rows = [row for row in partition.attachments if "_item" not in row and not row.get("_hosted")]
-    return sorted(rows, key=lambda row: (int(row.get("attachmentnumber") or 0), row["RowKey"]))
-
-
-def _attachment(row: Entity) -> mail.Attachment:
-    return mail.Attachment(
-        name=row["filename"],
-        content_type=row.get("mimetype") or "application/octet-stream",
-        size=int(row["filesize"]),
-        content_id=str(row.get("attachmentcontentid") or "").strip("<>"),
-    )
-
-
-def _compare(wanted: Sequence[Entity], there: Sequence[mail.Attached]) -> tuple[list[Entity], list[mail.Attached]]:
-    """Return which of the wanted attachments are missing, and which of those there nobody wants, as multisets.
-
-    Of files with one name the nearest sizes are taken for each other first: Exchange's are a little larger than ours.
-    """
-    pairs = sorted(
-        (attached.size - int(row["filesize"]), number, position)
-        for number, row in enumerate(wanted)
-        for position, attached in enumerate(there)
-        if _is_same(_attachment(row), attached)
-    )
-    found: dict[int, int] = {}
-    for _, number, position in pairs:
-        if number not in found and position not in found.values():
-            found[number] = position
-    missing = [row for number, row in enumerate(wanted) if number not in found]
-    return missing, [attached for position, attached in enumerate(there) if position not in found.values()]
-
-
-def _is_same(wanted: mail.Attachment, there: mail.Attached) -> bool:
-    return (
-        there.name == wanted.name
-        and (there.content_id is None or there.content_id == wanted.content_id)
-        and 0 <= there.size - wanted.size <= _STORED_OVERHEAD
-    )
-
-
 def _place(claim: Claim) -> tuple[str, str]:
     return claim.organization.tenant, claim.email["_mailbox"]
-
-
-def _key(claim: Claim) -> str:
-    # A mail that failed may be changed and sent again: then an old draft of it is not this one.
-    return f"{claim.id}/{claim.email['_submission']}"
-
-
-def _one_line(text: str) -> str:
-    """Return a header's text without control characters or halves of characters."""
-    whole = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-    return "".join(" " if character < " " or "\x7f" <= character <= "\x9f" else character for character in whole)

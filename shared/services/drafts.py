@@ -1,7 +1,7 @@
-"""Opening an email to change it: read all of it, decide, commit with the etag that was read, and again where needed."""
+"""Opening an email to change it, and what goes with a change; `shared.storage.contention.insist` repeats one."""
 
 import logging
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 
@@ -12,26 +12,10 @@ from shared.services.errors import Missing, Refused
 from shared.services.rights import Denied, demand_write
 from shared.services.versions import demand_version
 from shared.storage import blobs, emails
-from shared.storage.account import NotFound, PreconditionFailed, StorageError, Unavailable
+from shared.storage.account import StorageError, Unavailable
 from shared.storage.organizations import Organization
 
-_ATTEMPTS = 8
-
 _log = logging.getLogger(__name__)
-
-
-async def decide[T](attempt: Callable[[], Awaitable[T]], expected: int | None) -> T:
-    """Run a read-decide-commit until nobody was faster; a caller who named a version hears of it at once."""
-    for _ in range(_ATTEMPTS):
-        try:
-            return await attempt()
-        except PreconditionFailed:
-            if expected is not None:
-                raise
-        except NotFound:
-            # Deleted between reading and committing: reading again says what is missing.
-            continue
-    raise PreconditionFailed(412, "UpdateConditionNotSatisfied")
 
 
 async def read_own(organization: Organization, caller: Caller, id: str, expected: int | None) -> emails.EmailPartition:

@@ -12,6 +12,7 @@ import uuid
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 
 import orjson
@@ -27,7 +28,8 @@ from shared.services.folding import is_hit
 from shared.services.retaining import BUDGET, SLICES, Pace, range_of
 from shared.services.sending import COUNTERS
 from shared.storage import blobs, consents, emails, keys, opens, queues, records
-from shared.storage.account import NotFound, PreconditionFailed, StorageError
+from shared.storage.account import NotFound
+from shared.storage.contention import insist
 from shared.storage.emails import EmailPartition
 from shared.storage.organizations import Organization
 from shared.storage.tables import Entity, Operation, literal
@@ -40,7 +42,6 @@ REASON = "the reason was erased with a recipient"
 _JOBS = "erasure"
 _KEYS = {"ee_externalid": ("ee_externalid",)}
 _ADDRESSES = ("emailaddress1", "emailaddress2", "emailaddress3")
-_ATTEMPTS = 8
 _SAYS_DONE = timedelta(minutes=10)
 """How long an erasure that has ended is told of; asked for after that, it is done again, for mail that came since."""
 _ON_ITS_WAY = timedelta(minutes=1)
@@ -210,28 +211,22 @@ async def _erase_slices(
     one was on its way and has to be looked at again."""
     count, busy = 0, False
     async for email_id in emails_of(organization, person, *slices):
-        if await _insist(organization, email_id, person, now):
+        if await insist(partial(_erase_unless_sending, organization, email_id, person, now)):
             count += 1
         else:
             busy = True
     return count, busy
 
 
-async def _insist(organization: Organization, email_id: str, person: Person, now: datetime) -> bool:
-    for _ in range(_ATTEMPTS):
-        partition = await emails.read_partition(organization, email_id, interactions=True)
-        if partition is None:
-            return True
-        if partition.email.get("statuscode") == SENDING:
-            return False
-        try:
-            await _erase_email(organization, partition, person, now)
-        except PreconditionFailed:
-            continue
-        except NotFound:
-            return True
+async def _erase_unless_sending(organization: Organization, email_id: str, person: Person, now: datetime) -> bool:
+    """Erase a person from an email; return False where it is being sent, which must end first."""
+    partition = await emails.read_partition(organization, email_id, interactions=True)
+    if partition is None:
         return True
-    raise StorageError(412, "EmailIsBusy", f"email {email_id} was changed {_ATTEMPTS} times while it was erased")
+    if partition.email.get("statuscode") == SENDING:
+        return False
+    await _erase_email(organization, partition, person, now)
+    return True
 
 
 async def _erase_email(organization: Organization, partition: EmailPartition, person: Person, now: datetime) -> None:
@@ -322,11 +317,10 @@ async def _finish(organization: Organization, person: Person, now: datetime, *, 
             await records.delete(organization, row["PartitionKey"], row["RowKey"])
     if not delete_record:
         return
-    for _ in range(_ATTEMPTS):
-        record = await records.get(organization, person.table, person.id)
-        try:
-            if record is None or await keys.delete(organization, person.table, person.id, record, _KEYS):
-                return
-        except PreconditionFailed:
-            continue
-    raise StorageError(412, "RecordIsBusy", f"a {person.table} was changed {_ATTEMPTS} times while it was deleted")
+    await insist(partial(_delete_record, organization, person))
+
+
+async def _delete_record(organization: Organization, person: Person) -> None:
+    record = await records.get(organization, person.table, person.id)
+    if record is not None:
+        await keys.delete(organization, person.table, person.id, record, _KEYS)

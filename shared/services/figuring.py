@@ -11,8 +11,9 @@ from datetime import datetime, timedelta
 
 from shared.engagement.figures import WEEKS, cells, scopes, template_columns
 from shared.storage import emails, figures, pending_figures, queues, records
-from shared.storage.account import NotFound, PreconditionFailed, StorageError, Unavailable
+from shared.storage.account import StorageError, Unavailable
 from shared.storage.calls import side_by_side
+from shared.storage.contention import insist
 from shared.storage.emails import EmailPartition
 from shared.storage.figures import Addition
 from shared.storage.organizations import Organization, find_organization, list_organizations
@@ -27,7 +28,6 @@ _TEMPLATE = "template "
 _PAGE = 100
 _PAGES = 50
 """How many pages one message takes; where there are more, the next one follows at once."""
-_ATTEMPTS = 8
 
 _in_hand: dict[str, bool] = {}
 """The organizations whose figures this process is at, and whether it was hinted at more meanwhile."""
@@ -177,20 +177,14 @@ async def _add(organization: Organization, additions: Mapping[str, Sequence[Addi
 async def _show(organization: Organization, scope: str) -> None:
     """Write a template's figures into its record, where clients read them; the newest there are, whoever is faster."""
     template = scope.removeprefix(_TEMPLATE)
-    for _ in range(_ATTEMPTS):
+
+    async def attempt() -> None:
         record = await records.get(organization, "template", template)
         if record is None:
             return
         counted = await figures.get(organization, scope, WEEKS)
-        if record.get("_revision", 0) >= counted.revision:
-            return
-        shown = {**template_columns(counted.cells), "_revision": counted.revision}
-        try:
+        if record.get("_revision", 0) < counted.revision:
+            shown = {**template_columns(counted.cells), "_revision": counted.revision}
             await records.merge(organization, "template", template, shown, record["etag"])
-        except PreconditionFailed:
-            continue
-        except NotFound:
-            return
-        else:
-            return
-    raise PreconditionFailed(412, "UpdateConditionNotSatisfied")
+
+    await insist(attempt)

@@ -6,7 +6,6 @@ same rows, it gives the same. The journal rows are deleted last, exactly those t
 
 import asyncio
 import logging
-import random
 import time
 import uuid
 from collections.abc import Container, Iterable, Mapping, Sequence
@@ -30,7 +29,8 @@ from shared.services import alerting, consenting, habits
 from shared.services.recording import is_busy
 from shared.settings import settings
 from shared.storage import emails, journal, queues
-from shared.storage.account import NotFound, PreconditionFailed, StorageError
+from shared.storage.account import StorageError
+from shared.storage.contention import insist
 from shared.storage.emails import EmailPartition
 from shared.storage.organizations import Organization, find_organization, list_organizations
 from shared.storage.tables import Entity, Operation
@@ -45,7 +45,6 @@ MAX_ROWS = 500
 MAX_ROWS_WHILE_BUSY = 5
 """How many where this very process is being hammered, and none of an open minute: recipients first."""
 
-_ATTEMPTS = 30
 _PARALLEL_EMAILS = 8
 _THREAD_FROM = 300
 """From how many hits the timeline is told in a thread, so that no recipient in this process waits for it."""
@@ -135,21 +134,14 @@ async def _fold_hits(organization: Organization, rows: Sequence[journal.Row], no
 async def _fold_email(organization: Organization, email_id: str, rows: Sequence[journal.Row], now: datetime) -> None:
     counted = [run for row in rows if (run := journal.counted_run(row)) is not None]
     new = [_observe(organization.name, row) for row in rows if journal.counted_run(row) is None]
-    for attempt in range(_ATTEMPTS):
+
+    async def attempt() -> None:
         partition = await emails.read_partition(organization, email_id, interactions=True)
-        if partition is None:
-            return
-        try:
-            if await _may_be_kept(organization, partition, now):
-                oldest = oldest_kept(organization, now)
-                await _commit(organization, partition, [one for one in new if one.at >= oldest], counted, now)
-        except PreconditionFailed:
-            await asyncio.sleep(random.uniform(0, 0.02 * (attempt + 1)))  # noqa: S311 - spreads the contenders
-        except NotFound:
-            return
-        else:
-            return
-    raise StorageError(412, "EmailIsBusy", f"email {email_id} was changed {_ATTEMPTS} times while it was folded")
+        if partition is not None and await _may_be_kept(organization, partition, now):
+            oldest = oldest_kept(organization, now)
+            await _commit(organization, partition, [one for one in new if one.at >= oldest], counted, now)
+
+    await insist(attempt)
 
 
 async def _may_be_kept(organization: Organization, partition: EmailPartition, now: datetime) -> bool:

@@ -15,8 +15,9 @@ from shared.engagement.recommending import judge as judge_all
 from shared.engagement.tallies import load_weeks
 from shared.engagement.times import milliseconds
 from shared.storage import records
-from shared.storage.account import NotFound, PreconditionFailed, StorageError
+from shared.storage.account import StorageError
 from shared.storage.calls import side_by_side
+from shared.storage.contention import insist
 from shared.storage.organizations import Organization, list_organizations
 from shared.storage.tables import Entity
 
@@ -30,7 +31,6 @@ _COLUMNS = (
     *(f"_evidence_{kind}" for kind in KINDS),
 )  # fmt: skip
 _JUDGED = ("_recommended", "templatetypecode")
-_ATTEMPTS = 5
 
 _log = logging.getLogger(__name__)
 
@@ -94,16 +94,11 @@ async def _write(organization: Organization, judged: Entity, kinds: str) -> None
     """Write for what `kinds` of records a template is recommended; not where it was deleted since it was `judged`, or
     changed in what the judgement rests on beside its mail: then the next one is right."""
     key = judged["RowKey"]
-    for _ in range(_ATTEMPTS):
+
+    async def attempt() -> None:
         template = await records.get(organization, "template", key)
-        if template is None or any(template.get(name) != judged.get(name) for name in _JUDGED):
-            return
-        try:
+        if template is not None and all(template.get(name) == judged.get(name) for name in _JUDGED):
             columns = {"_recommended": kinds, "isrecommended": bool(kinds)}
             await records.merge(organization, "template", key, columns, template["etag"])
-        except PreconditionFailed:
-            continue
-        except NotFound:
-            return
-        else:
-            return
+
+    await insist(attempt)

@@ -11,16 +11,14 @@ until then its sender's wish stands for that. When its time comes, *anyway* fire
 conditions on opens and replies cannot apply to one that had not been sent by then.
 """
 
-import asyncio
 import contextlib
 import logging
-import random
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
 from shared.engagement import frozen
-from shared.engagement.following import NOT_ASKED
+from shared.engagement.following import NOT_ASKED, NOT_SENT
 from shared.engagement.labels import Label
 from shared.engagement.options import DRAFT, FAILED, REPLY
 from shared.engagement.reminders import (
@@ -39,13 +37,14 @@ from shared.services import alerting
 from shared.services.errors import Refused
 from shared.storage import agenda, emails
 from shared.storage.account import NotFound, PreconditionFailed, StorageError
+from shared.storage.contention import insist
 from shared.storage.emails import EmailPartition
 from shared.storage.organizations import Organization
 
 REMIND = "remind"
 """The kind of the agenda's entries."""
 _EXPIRY = "emailreminderexpirytime"
-_ATTEMPTS = 30
+_STEPS = 30
 _EARLY = timedelta(minutes=1)
 """How much too early an entry may be handed over: the agenda counts in minutes, and clocks differ."""
 
@@ -87,16 +86,10 @@ async def remind(organization: Organization, email_id: str, now: datetime) -> No
 
     Does nothing where there is nothing to judge: no such email, no reminder, one that is judged or is due later.
     """
-    for attempt in range(_ATTEMPTS):
-        try:
-            if await _settle(organization, email_id, now):
-                return
-        except PreconditionFailed:
-            await asyncio.sleep(random.uniform(0, 0.02 * (attempt + 1)))  # noqa: S311 - spreads the contenders
-        except NotFound:
-            # Deleted meanwhile: the next look says so.
-            continue
-    raise StorageError(412, "EmailIsBusy", f"email {email_id} was changed {_ATTEMPTS} times while its reminder was due")
+    for _ in range(_STEPS):
+        if await insist(lambda: _settle(organization, email_id, now)):
+            return
+    raise StorageError(412, "EmailIsBusy", f"email {email_id} was changed {_STEPS} times while its reminder was due")
 
 
 async def _settle(organization: Organization, email_id: str, now: datetime) -> bool:
@@ -174,7 +167,7 @@ def _why_not_followed(email: Mapping[str, Any]) -> str | None:
         return "it is an incoming one"
     if email.get("statuscode", DRAFT) in (DRAFT, FAILED):
         return None if email.get("followemailuserpreference") else NOT_ASKED
-    return None if email.get("isemailfollowed") else email.get("ee_followreason") or "it was closed, not sent"
+    return None if email.get("isemailfollowed") else email.get("ee_followreason") or NOT_SENT
 
 
 def _condition(email: Mapping[str, Any]) -> int:

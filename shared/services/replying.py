@@ -7,7 +7,6 @@ any number of times. Of a message that answers no followed mail nothing is kept.
 
 import asyncio
 import logging
-import random
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
@@ -23,7 +22,7 @@ from shared.services import alerting
 from shared.services.folding import interaction_id
 from shared.services.received import ReceivedEmail, forget_received, save_received
 from shared.storage import emails, records
-from shared.storage.account import NotFound, PreconditionFailed, StorageError
+from shared.storage.contention import insist
 from shared.storage.emails import EmailPartition
 from shared.storage.organizations import Organization
 from shared.storage.tables import Entity, Operation
@@ -31,7 +30,6 @@ from shared.storage.tables import Entity, Operation
 IN_REPLY_TO, CONVERSATION_INDEX = 3, 5
 """Dataverse's ``correlationmethod``: by message id, by conversation."""
 
-_ATTEMPTS = 30
 _CLOCKS = timedelta(minutes=1)
 """How far Exchange's clock and ours may differ."""
 
@@ -117,23 +115,19 @@ async def _record(
 ) -> bool:
     """Write a message's interaction and the email's count of replies; return False where neither may be kept."""
     reply = f"reply-{identity(message)}"
-    for attempt in range(_ATTEMPTS):
+
+    async def attempt() -> bool:
         partition = await emails.read_partition(organization, email_id, interactions=True)
         if partition is None or not partition.email.get("isemailfollowed"):
             return False
         if any(row["RowKey"].endswith(f":{reply}") for row in partition.interactions):
             return True
         row = _interaction(partition, message, reply, columns, now)
-        try:
-            changes = _changes(organization, partition, row, now)
-            await emails.commit(organization, partition.email, changes, [Operation("put", row)])
-        except PreconditionFailed:
-            await asyncio.sleep(random.uniform(0, 0.02 * (attempt + 1)))  # noqa: S311 - spreads the contenders
-        except NotFound:
-            return False
-        else:
-            return True
-    raise StorageError(412, "EmailIsBusy", f"email {email_id} was changed {_ATTEMPTS} times while a reply was recorded")
+        changes = _changes(organization, partition, row, now)
+        await emails.commit(organization, partition.email, changes, [Operation("put", row)])
+        return True
+
+    return await insist(attempt)
 
 
 def _changes(

@@ -20,7 +20,8 @@ from shared.engagement.reading_times import reading_times
 from shared.engagement.times import MAX_TIME, iso_seconds
 from shared.services.folding import facts_of, oldest_kept, tell_all
 from shared.storage import emails, opens, queues, records
-from shared.storage.account import NotFound, PreconditionFailed, StorageError
+from shared.storage.account import NotFound, StorageError
+from shared.storage.contention import insist
 from shared.storage.emails import EmailPartition
 from shared.storage.organizations import Organization, list_organizations
 from shared.storage.tables import Operation, chunks, literal
@@ -32,7 +33,6 @@ RETAIN = "retain"
 _FAST = 1.0
 """Seconds within which a reading makes the next one twice as wide."""
 
-_ATTEMPTS = 8
 _CARDS = ("actioncard", "actioncarduserstate")
 
 _log = logging.getLogger(__name__)
@@ -115,18 +115,13 @@ def _flood_is_due(row: Mapping[str, Any], oldest: int) -> bool:
 
 async def _clear(organization: Organization, email_id: str, oldest: int) -> None:
     """Remove an email's hits older than `oldest` (ms); what it counted stays counted."""
-    for _ in range(_ATTEMPTS):
+
+    async def attempt() -> None:
         partition = await emails.read_partition(organization, email_id, interactions=True)
-        if partition is None:
-            return
-        try:
+        if partition is not None:
             await _remove_hits(organization, partition, oldest)
-        except PreconditionFailed:
-            continue
-        except NotFound:
-            return
-        return
-    raise StorageError(412, "EmailIsBusy", f"email {email_id} was changed {_ATTEMPTS} times while it was cleared")
+
+    await insist(attempt)
 
 
 async def _remove_hits(organization: Organization, partition: EmailPartition, oldest: int) -> None:

@@ -16,7 +16,8 @@ from shared.services import alerting, reminding
 from shared.services.agenda import enter_delivery, hint_delivery
 from shared.services.caller import Caller
 from shared.services.claiming import scheduled
-from shared.services.errors import Missing, Refused
+from shared.services.drafts import read_own
+from shared.services.errors import Refused
 from shared.services.recipients import (
     Person,
     check_recipients,
@@ -26,10 +27,10 @@ from shared.services.recipients import (
     recipients_of,
     why_not_followed,
 )
-from shared.services.rights import demand_write
 from shared.settings import settings
 from shared.storage import emails, records
-from shared.storage.account import NotFound, PreconditionFailed, StorageError
+from shared.storage.account import StorageError
+from shared.storage.contention import insist
 from shared.storage.emails import EmailPartition
 from shared.storage.organizations import Organization
 from shared.storage.tables import Entity, Operation
@@ -53,7 +54,6 @@ FORGOTTEN = (
 
 _BY_DELIVERY = frozenset({"_item", "_hosted", "ee_notfollowedreason", "anonymouslink"})
 
-_ATTEMPTS = 8
 _MAX_TORECIPIENTS = 500
 _MAX_SESSIONS = 20
 
@@ -74,19 +74,12 @@ async def send_email(
     Raises `Missing`, `Denied`, and `Refused` naming what stands in the way: not a Draft or Failed, a sender that is no
     user with an address, no recipient, a recipient that cannot or will not be written to, too large.
     """
-    for _ in range(_ATTEMPTS):
-        partition = await emails.read_partition(organization, email_id)
-        if partition is None:
-            raise Missing(f"email With Id = {email_id} Does Not Exist")
-        demand_write(caller, partition.email, "This email")
-        try:
-            await _submit(organization, partition, caller, now, columns or {})
-        except PreconditionFailed:
-            continue
-        except NotFound:
-            raise Missing(f"email With Id = {email_id} Does Not Exist") from None
-        return
-    raise PreconditionFailed(412, "UpdateConditionNotSatisfied")
+
+    async def attempt() -> None:
+        partition = await read_own(organization, caller, email_id, None)
+        await _submit(organization, partition, caller, now, columns or {})
+
+    await insist(attempt)
 
 
 def size_on_the_way(body: str, attachments: Sequence[Mapping[str, Any]]) -> int:

@@ -2,9 +2,9 @@
 
 from datetime import timedelta
 
-from shared.services.drafts import decide
 from shared.storage import emails, lists, queues, records
 from shared.storage.calls import side_by_side
+from shared.storage.contention import insist
 from shared.storage.organizations import Organization, find_organization
 
 _DELAY = timedelta(seconds=30)
@@ -34,4 +34,4 @@ async def _forget(organization: Organization, id: str, template: str) -> None:
         if email is not None and email.get("templateid") == template:
             await emails.commit(organization, email, {"templateid": None})
 
-    await decide(attempt, None)
+    await insist(attempt)

@@ -19,7 +19,8 @@ from shared.graph.client import GraphError, Throttled, Unreachable
 from shared.services import consenting
 from shared.settings import settings
 from shared.storage import consents, emails, records
-from shared.storage.account import Conflict, NotFound, PreconditionFailed, StorageError
+from shared.storage.account import Conflict, NotFound, PreconditionFailed
+from shared.storage.contention import insist
 from shared.storage.emails import EmailPartition
 from shared.storage.organizations import Organization
 from shared.storage.tables import Entity, Operation
@@ -31,7 +32,6 @@ A_DAY, PER_DAY = timedelta(days=1), 3
 
 _ASKED = "withdrawal mail"
 """Partition of the times at which addresses were asked, by their hash; removed by `forget_asked`."""
-_ATTEMPTS = 8
 _LATER = timedelta(minutes=1)
 
 _log = logging.getLogger(__name__)
@@ -52,7 +52,8 @@ async def withdraw(organization: Organization, work: Mapping[str, str]) -> None:
         consent.METHOD: method,
         consent.WORDING: wording,
     }
-    for _ in range(_ATTEMPTS):
+
+    async def attempt() -> None:
         if (await consents.ending(organization, table, key) or {}).get("id") == work["id"]:
             return
         record = await records.get(organization, table, key)
@@ -63,12 +64,9 @@ async def withdraw(organization: Organization, work: Mapping[str, str]) -> None:
         if record is not None and not _is_newer(record, work["on"]):
             changes = {**told, consent.FOLLOW: False, "modifiedon": work["on"], "PartitionKey": table, "RowKey": key}
             rows.append(Operation("merge", changes, record["etag"]))
-        try:
-            await organization.tables.transact(organization.records, rows)
-        except (PreconditionFailed, NotFound):
-            continue
-        return
-    raise StorageError(412, "RecordIsBusy", f"a {table} was changed {_ATTEMPTS} times while it withdrew")
+        await organization.tables.transact(organization.records, rows)
+
+    await insist(attempt)
 
 
 async def confirm(organization: Organization, work: Mapping[str, str], now: datetime) -> timedelta | None:

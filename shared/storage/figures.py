@@ -15,9 +15,7 @@ doing it twice, late, or beside somebody else leaves the same. A ticket without 
 A row of counters counts its changes in ``revision``.
 """
 
-import asyncio
-import random
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
+from collections.abc import AsyncIterator, Collection, Sequence
 from dataclasses import dataclass
 from datetime import date
 from functools import partial
@@ -25,8 +23,8 @@ from functools import partial
 import orjson
 
 from shared.engagement.figures import Cell, Cells, difference, dump_cells, load_cells, quarters, total
-from shared.storage.account import Conflict, PreconditionFailed
 from shared.storage.calls import side_by_side
+from shared.storage.contention import insist
 from shared.storage.organizations import Organization
 from shared.storage.tables import Entity, Operation, literal
 
@@ -35,7 +33,6 @@ _BEYOND = "~"
 """Sorts after every key of ours."""
 _AT_ONCE = 45
 """Emails in one transaction, beside up to 55 rows of counters."""
-_ATTEMPTS = 30
 _OTHER_COLUMNS = {"PartitionKey", "RowKey", "etag", "revision"}
 
 
@@ -67,12 +64,12 @@ class Counters:
 async def add(organization: Organization, scope: str, additions: Sequence[Addition]) -> None:
     """Bring a scope's figures up to what these emails add to it; what is older than their tickets is passed over."""
     for start in range(0, len(additions), _AT_ONCE):
-        await _insist(partial(_add, organization, scope, additions[start : start + _AT_ONCE]))
+        await insist(partial(_add, organization, scope, additions[start : start + _AT_ONCE]), inserts=True)
 
 
 async def recount(organization: Organization, scope: str) -> bool:
     """Make a scope's counters the sum of its tickets; return whether they were not."""
-    return await _insist(partial(_recount, organization, scope))
+    return await insist(partial(_recount, organization, scope), inserts=True)
 
 
 async def get(organization: Organization, scope: str, name: str) -> Counters:
@@ -153,16 +150,6 @@ async def _recount(organization: Organization, scope: str) -> bool:
             await organization.tables.apply(organization.records, change)
             wrong = True
     return wrong
-
-
-async def _insist[Result](attempt: Callable[[], Awaitable[Result]]) -> Result:
-    """Make an attempt until nobody else is in its way."""
-    for number in range(_ATTEMPTS):
-        try:
-            return await attempt()
-        except (Conflict, PreconditionFailed):
-            await asyncio.sleep(random.uniform(0, 0.02 * (number + 1)))  # noqa: S311 - spreads the contenders
-    raise PreconditionFailed(412, "UpdateConditionNotSatisfied")
 
 
 def _tickets(organization: Organization, scope: str) -> AsyncIterator[list[Entity]]:

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from shared.storage import records
-from shared.storage.account import Conflict, NotFound, PreconditionFailed
+from shared.storage.account import Conflict, PreconditionFailed
 from shared.storage.organizations import Organization
 from shared.storage.tables import Entity, Operation
 
@@ -101,14 +101,11 @@ async def put(
     raise Conflict(409, "EntityAlreadyExists")
 
 
-async def delete(organization: Organization, table: str, id: str, old: Entity, keys: Keys) -> bool:
-    """Delete a record, as it was read, with its entries; return whether it was there. Raises `PreconditionFailed`."""
+async def delete(organization: Organization, table: str, id: str, old: Entity, keys: Keys) -> None:
+    """Delete a record, as it was read, with its entries; raise `PreconditionFailed` or `NotFound` where somebody was
+    faster with one of them."""
     releases = await _releases(organization, table, id, entry_rows(keys, old))
-    try:
-        await organization.tables.transact(organization.records, [Operation("delete", old, old["etag"]), *releases])
-    except NotFound:
-        return False
-    return True
+    await organization.tables.transact(organization.records, [Operation("delete", old, old["etag"]), *releases])
 
 
 async def _holds(organization: Organization, table: str, id: str, row: str, keys: Keys) -> bool:

@@ -8,8 +8,8 @@ of its email's opens: written twice it is the same, judged anew it is corrected.
 from shared.engagement.reading_times import load
 from shared.engagement.times import MAX_TIME
 from shared.storage import records
-from shared.storage.account import Conflict, PreconditionFailed
 from shared.storage.calls import side_by_side
+from shared.storage.contention import insist
 from shared.storage.organizations import Organization
 from shared.storage.tables import Entity, literal
 
@@ -18,8 +18,6 @@ ORGANIZATION = "opens"
 NEWEST_OF_PERSON = 200
 NEWEST_OF_ORGANIZATION = 1000
 """How many emails' opens are read: the newest, one page of storage."""
-
-_ATTEMPTS = 8
 
 
 def of_person(id: str) -> str:
@@ -42,19 +40,15 @@ async def write(
     """
     key = f"{MAX_TIME - sent_at:014d}:{email_id}"
     columns = {"times": times, "hits": hits, "zone": zone}
-    for _ in range(_ATTEMPTS):
+
+    async def attempt() -> None:
         stored = await records.get(organization, partition, key)
-        if stored is not None and stored["hits"] > hits:
-            return
-        try:
-            if stored is None:
-                await records.insert(organization, partition, key, columns)
-            else:
-                await records.put(organization, partition, key, columns, stored["etag"])
-        except (Conflict, PreconditionFailed):
-            continue
-        return
-    raise PreconditionFailed(412, "UpdateConditionNotSatisfied")
+        if stored is None:
+            await records.insert(organization, partition, key, columns)
+        elif stored["hits"] <= hits:
+            await records.put(organization, partition, key, columns, stored["etag"])
+
+    await insist(attempt, inserts=True)
 
 
 async def forget(organization: Organization, partition: str, email_id: str, sent_at: int) -> None:

@@ -64,7 +64,8 @@ async def get_series(context: Context, sent: Mapping[str, Any]) -> dict[str, Any
     demand_parameters(sent, name)
     clock = await _clock(context, sent, name)
     end = _moment(sent, name, "To") or context.now + timedelta(minutes=15)
-    first_day = clock.day(end - timedelta(seconds=1)) - timedelta(days=DEFAULT_DAYS - 1)
+    last_day = clock.day(period_of(end, end).stop - timedelta(seconds=1))
+    first_day = last_day - timedelta(days=DEFAULT_DAYS - 1)
     period = _period(sent, name, datetime.combine(first_day, time(), clock.zone), end)
     if not period.is_empty and (clock.day(period.last) - clock.day(period.start)).days >= MAX_DAYS:
         raise bad_payload(f"'{name}' tells at most {MAX_DAYS} days: move 'From' and 'To' nearer to each other.")
@@ -102,7 +103,8 @@ def _period(sent: Mapping[str, Any], name: str, start: datetime, end: datetime) 
     """Return the period that is asked for; `start` and `end` are those of one that is not said."""
     start, end = _moment(sent, name, "From") or start, _moment(sent, name, "To") or end
     if start > end:
-        raise bad_payload(f"The parameter 'From' of '{name}' is after 'To': exchange them.")
+        remedy = "exchange them" if sent.get("To") else "give 'To' as well, which is now where it is left out"
+        raise bad_payload(f"The parameter 'From' of '{name}' is after 'To': {remedy}.")
     return period_of(start, end)
 
 

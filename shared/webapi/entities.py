@@ -1,7 +1,9 @@
 """Records that a parameter names, in the forms that Dataverse's clients write."""
 
+import re
 from collections.abc import Sequence
 from typing import Any
+from urllib.parse import unquote
 
 from shared.webapi.context import Context
 from shared.webapi.errors import bad_payload
@@ -9,6 +11,9 @@ from shared.webapi.keys import demand_id
 from shared.webapi.payloads import parse_reference
 from shared.webapi.tables import TABLES
 from shared.webapi.values import parse_guid
+
+_SET = re.compile(r"(\w+)\(")
+"""Finds the set in a reference: it is the first name before a parenthesis, whatever stands in the key."""
 
 
 async def named_record(
@@ -24,8 +29,11 @@ async def named_record(
     if not isinstance(given, dict):
         raise bad_payload(f"'{where}' must be an object with '@odata.type' and the id of a record.")
     if "@odata.id" in given:
-        reference = given["@odata.id"]
-        table = next((name for name in tables if f"{TABLES[name].set}(" in str(reference)), tables[0])
+        reference, sets = given["@odata.id"], {TABLES[name].set: name for name in tables}
+        match = _SET.search(unquote(str(reference)))
+        if match is not None and match[1] not in sets:
+            raise bad_payload(f"'{where}/@odata.id' must name {what}, a row of one of: {', '.join(sets)}.")
+        table = sets[match[1]] if match else tables[0]
         named = parse_reference(reference, table, f"{where}/@odata.id")
         return table, await demand_id(context.organization, TABLES[table], named)
     table = _table(given)

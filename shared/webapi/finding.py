@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from shared.engagement.clocks import Clock
+from shared.engagement.history import happened
 from shared.engagement.statustext import status_text
 from shared.services.rights import Denied
 from shared.storage import emails, lists
@@ -102,6 +103,8 @@ def _view(context: Context, table: Table, entity: Entity, clock: Clock | None) -
     row["_place"] = f"{entity['PartitionKey']} {entity['RowKey']}" if table.kept == "child" else row[table.id]
     if clock is not None:
         row[_STATUS_TEXT] = status_text(row, context.now, clock) or None
+    if table.logical == "interactionforemail":
+        row[table.name] = happened(row)
     return row
 
 

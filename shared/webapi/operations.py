@@ -226,14 +226,18 @@ def demand_parameters(sent: Mapping[str, Any], name: str) -> None:
             )
 
 
-def parse_arguments(name: str, text: str, aliases: Mapping[str, str]) -> dict[str, str | None]:
+def parse_arguments(name: str, text: str, options: Mapping[str, str]) -> dict[str, str | None]:
     """Return what stands in the parentheses of the function `name`: texts, or parameter aliases (``@p``) of the query,
-    by parameter (OData 4.0 URL Conventions, 5.1.1.2). Raises `Failure` 400 naming what is wrong.
+    by parameter (OData 4.0 URL Conventions, 5.1.1.2); `options` are the query's. Raises `Failure` 400 naming what is
+    wrong.
 
     >>> parse_arguments("ee_GetEmailHistory", "TimeZone=@zone", {"@zone": "'Europe/Berlin'"})
     {'TimeZone': 'Europe/Berlin'}
     """
-    given = substitute_aliases(text, aliases)
+    for parameter in OPERATIONS[name].parameters:
+        if parameter in options:
+            raise bad_query(f"'{parameter}' stands behind the '?': write it in parentheses, {name}({parameter}=...).")
+    given = substitute_aliases(text, options)
     if given.strip() and not _ARGUMENTS.fullmatch(given):
         raise bad_query(
             f"'({text[:80]})' cannot be read: '{name}' takes parameters such as (TimeZone='Europe/Berlin')."
@@ -242,6 +246,8 @@ def parse_arguments(name: str, text: str, aliases: Mapping[str, str]) -> dict[st
     for parameter, value in _ARGUMENT.findall(given):
         if parameter not in OPERATIONS[name].parameters:
             raise bad_query(f"The parameter '{parameter[:80]}' is not a valid parameter of '{name}'.")
+        if parameter in found:
+            raise bad_query(f"The parameter '{parameter}' of '{name}' is given twice.")
         found[parameter] = None if value == "null" else value[1:-1].replace("''", "'")
     return found
 

@@ -20,6 +20,8 @@ from shared.webapi.schema import NUMBERS, Column, Table, Type
 from shared.webapi.values import parse_time, sortable
 
 MAX_PAGE = 5000
+MAX_EXPANDS = 15
+"""``$expand`` options of a query, one within another: Dataverse's own limit (Microsoft's "Join tables using OData")."""
 _OPTIONS = frozenset({"$select", "$filter", "$orderby", "$top", "$count", "$expand", "$skiptoken"})
 _NOT_HERE = frozenset({"fetchXml", "sql", "savedQuery", "userQuery", "$apply"})
 _OPTIONS_OF_EXPAND = frozenset({"$select", "$filter", "$orderby", "$top", "$expand"})
@@ -88,6 +90,8 @@ def parse_query(options: Mapping[str, str], table: Table, asker: Asker = NOBODY)
             )
         if name.startswith("$") and name not in _OPTIONS:
             raise bad_query(f"The query option '{name}' is not supported.")
+    if options.get("$expand", "").count("$expand") >= MAX_EXPANDS:
+        raise bad_query(f"A query has at most {MAX_EXPANDS} $expand options: nest fewer of them.")
     return _query(options, table, aliases, asker, continued="$skiptoken" in options)
 
 

@@ -78,7 +78,8 @@ async def _on_bound(
     context: Context, request: Request, table: Table, id: str, segment: str, options: Mapping[str, str]
 ) -> Response:
     """Carry out an operation of a row, an action or a function."""
-    name, _, arguments = segment.removeprefix(_NAMESPACE).removesuffix(")").partition("(")
+    match = SEGMENT.fullmatch(segment.removeprefix(_NAMESPACE))
+    name, arguments = (match[1], match[2] or "") if match else ("", "")
     function = actions.BOUND_FUNCTIONS.get((table.logical, name))
     if function is not None:
         demand_method(request, "GET", segment)

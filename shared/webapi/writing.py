@@ -15,7 +15,8 @@ from shared.services.rights import demand_administrator, demand_ownership, deman
 from shared.services.templates import announce_deletion
 from shared.services.versions import demand_version
 from shared.storage import keys, records
-from shared.storage.account import Conflict, NotFound, PreconditionFailed
+from shared.storage.account import Conflict, PreconditionFailed
+from shared.storage.contention import insist
 from shared.storage.organizations import save_organization
 from shared.storage.tables import Operation
 from shared.webapi import cors, sources, telling, templates, texts
@@ -297,7 +298,8 @@ async def _replace_record(
     context: Context, table: Table, id: str, payload: Payload, blobs: Mapping[str, str | None], expected: int | None
 ) -> dict[str, Any]:
     """Change a record that has been read, again where somebody was faster; return it as it was."""
-    for _ in range(_ATTEMPTS):
+
+    async def attempt() -> dict[str, Any]:
         old = await _writable(context, table, id, payload.columns)
         demand_version(old, expected)
         new = {
@@ -311,32 +313,23 @@ async def _replace_record(
         if table.logical == "template":
             await templates.demand_fillable(context.organization, new, payload)
         beside = _beside(context, table, id, old, new)
-        try:
-            await keys.put(context.organization, table.logical, id, new, old, columns_of_keys(table), beside)
-        except PreconditionFailed:
-            if expected is not None:
-                raise
-        except NotFound:
-            continue
-        else:
-            return old
-    raise PreconditionFailed(412, "UpdateConditionNotSatisfied")
+        await keys.put(context.organization, table.logical, id, new, old, columns_of_keys(table), beside)
+        return old
+
+    return await insist(attempt, once=expected is not None)
 
 
 async def _delete_record(context: Context, table: Table, id: str, expected: int | None) -> None:
-    for _ in range(_ATTEMPTS):
+    async def attempt() -> dict[str, Any]:
         row = await _writable(context, table, id)
         demand_version(row, expected)
         if table.logical == "template":
             await announce_deletion(context.organization, id)
-        try:
-            gone = await keys.delete(context.organization, table.logical, id, row, columns_of_keys(table))
-        except PreconditionFailed:
-            continue
-        if gone:
-            await delete_blobs(context.organization, [row.get(column.lazy) or "" for column in table.lazy_columns])
-            return
-    raise PreconditionFailed(412, "UpdateConditionNotSatisfied")
+        await keys.delete(context.organization, table.logical, id, row, columns_of_keys(table))
+        return row
+
+    row = await insist(attempt, once=expected is not None)
+    await delete_blobs(context.organization, [row.get(column.lazy) or "" for column in table.lazy_columns])
 
 
 async def _writable(context: Context, table: Table, id: str, columns: Collection[str] = ()) -> dict[str, Any]:

@@ -22,8 +22,8 @@ REQUIRED, READ_ONLY = 1, 2
 """Flags of a property in the type data."""
 
 FUNCTIONS = frozenset(
-    {"concat", "empty", "environment", "guid", "loadTextContent", "resourceGroup", "split", "string", "subscription"}
-    | {"subscriptionResourceId", "tenant", "toUpper", "union", "uniqueString"}
+    {"concat", "empty", "environment", "guid", "loadTextContent", "replace", "resourceGroup", "split", "string"}
+    | {"subscription", "subscriptionResourceId", "tenant", "toUpper", "union", "uniqueString"}
 )
 """The functions of the language that these files use (learn.microsoft.com/azure/azure-resource-manager/bicep)."""
 DECORATORS = frozenset({"allowed", "description", "maxLength", "maxValue", "minLength", "minValue", "secure"})
@@ -117,6 +117,8 @@ def _module_errors(file: File, files: dict[str, File]) -> Iterator[str]:
         if target is None:
             yield f"{file.place(module.node)}: there is no {module.target}"
             continue
+        if _is_of_the_subscription(file) and "scope" not in properties(module.body):
+            yield f"{file.place(module.node)}: {module.name} needs a scope: its resources belong into a resource group"
         given = properties(properties(module.body)["params"])
         declared = {parameter.name: parameter for parameter in target.of_kind("param")}
         for name in given.keys() - declared.keys():
@@ -131,6 +133,10 @@ def _module_errors(file: File, files: dict[str, File]) -> Iterator[str]:
             target = files.get(symbol.target)
             if target is not None and len(path) > 1 and path[1] not in target.outputs:
                 yield f"{place}: {symbol.target} has no output {path[1]}"
+
+
+def _is_of_the_subscription(file: File) -> bool:
+    return any(text(node) == "targetScope = 'subscription'" for node in file.root.children)
 
 
 def _kind(node: Node, file: File) -> str | None:
@@ -153,7 +159,13 @@ def _kind(node: Node, file: File) -> str | None:
 
 def _references(file: File) -> Iterator[tuple[str, Declaration, list[str]]]:
     """Yield every `symbol.a.b` with its place, the declaration of the symbol and the path behind it."""
-    for node in walk(file.root):
+    return ((place, symbol, path) for place, symbol, path, _ in _places(file))
+
+
+def _places(file: File) -> Iterator[tuple[str, Declaration, list[str], Node]]:
+    """Yield what `_references` does, and where in the tree it stands."""
+    for whole in walk(file.root):
+        node = whole
         if node.type != "member_expression" or (node.parent and node.parent.type == "member_expression"):
             continue
         path: list[str] = []
@@ -168,7 +180,46 @@ def _references(file: File) -> Iterator[tuple[str, Declaration, list[str]]]:
             node = node.named_children[0]
         symbol = file.named.get(text(node)) if node.type == "identifier" else None
         if symbol is not None:
-            yield file.place(node), symbol, path
+            yield file.place(node), symbol, path, whole
+
+
+# What is made, and in which order
+
+
+def circles(file: File) -> list[str]:
+    """Return declarations that need themselves, through others or not: Azure Resource Manager has no first to make."""
+    needs = {
+        name: {text(node) for node in walk(declaration.node) if node.type == "identifier" and not _declares(node)}
+        & file.named.keys()
+        for name, declaration in file.named.items()
+    }
+    reached = {name: set(direct) for name, direct in needs.items()}
+    for _ in needs:
+        reached = {name: far | {last for one in far for last in needs[one]} for name, far in reached.items()}
+    return [f"{file.place(file.named[name].node)}: {name} needs itself" for name, far in reached.items() if name in far]
+
+
+def unguarded(file: File) -> list[str]:
+    """Return reads of what is made under a condition only, outside of an expression that asks for that condition."""
+    return [
+        f"{place}: {symbol.name} may not be there"
+        for place, symbol, _, node in _places(file)
+        if (asked := _condition(symbol.value)) and not any(asked & found for found in _conditions_above(node))
+    ]
+
+
+def _condition(value: Node | None) -> frozenset[str]:
+    """Return the names that the condition of an `if` or `? :` asks for, none of anything else."""
+    if value is None or value.type not in ("if_statement", "ternary_expression"):
+        return frozenset()
+    return frozenset(text(node) for node in walk(operands(value)[0]) if node.type == "identifier") - FUNCTIONS
+
+
+def _conditions_above(node: Node) -> Iterator[frozenset[str]]:
+    above = node.parent
+    while above is not None:
+        yield _condition(above)
+        above = above.parent
 
 
 # Resources

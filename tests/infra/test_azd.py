@@ -12,7 +12,7 @@ from tests.infra.checks import BICEP, ROOT, parse_all
 from tests.infra.syntax import literal, properties, walk
 
 AZURE: dict[str, Any] = yaml.safe_load((ROOT / "azure.yaml").read_text(encoding="utf-8"))
-SOURCE = (ROOT / ".github" / "workflows" / "deploy.yml").read_text(encoding="utf-8")
+SOURCE = (ROOT / ".github" / "workflows" / "azure-dev.yml").read_text(encoding="utf-8")
 WORKFLOW: dict[str, Any] = yaml.safe_load(SOURCE)
 JOBS: dict[str, Any] = WORKFLOW["jobs"]
 
@@ -56,7 +56,7 @@ def test_a_hook_runs_a_script_that_exists_and_may_be_run(hook: str) -> None:
 def test_a_script_asks_only_for_names_that_azd_or_the_template_gives() -> None:
     outputs = parse_all(BICEP)["main.bicep"].outputs.keys()
     optional = {"WEB_API_URIS", "WEB_API_CLIENT_ID", "GRAPH_FILES", "RETRY_SECONDS"}
-    known = outputs | variables() | optional
+    known = outputs | variables() | optional | {"AZURE_SUBSCRIPTION_ID"}
     for script in (ROOT / "infra" / "scripts").glob("*.sh"):
         asked = set(re.findall(r"\$\{?([A-Z][A-Z0-9_]+)", script.read_text(encoding="utf-8"))) - {"IFS"}
         assert asked <= known, script.name
@@ -102,7 +102,14 @@ def test_what_the_workflow_calls_exists() -> None:
 
 
 def test_the_workflow_hands_over_every_parameter_of_the_template() -> None:
-    assert variables() <= JOBS["deploy"]["env"].keys()
+    by_azd_or_a_hook = {"AZURE_PRINCIPAL_ID", "AZURE_PRINCIPAL_TYPE", "BUDGET_START"}
+    assert variables() - by_azd_or_a_hook <= JOBS["deploy"]["env"].keys()
+    assert set(AZURE["pipeline"]["variables"]) <= JOBS["deploy"]["env"].keys()
+
+
+def test_the_deployment_signs_in_as_azd_pipeline_config_arranges_it() -> None:
+    # Its federated credential names the branch; a job with an environment would name that instead.
+    assert "environment" not in JOBS["deploy"]
 
 
 def test_no_text_from_outside_is_pasted_into_a_command() -> None:

@@ -6,11 +6,13 @@ from pathlib import Path
 
 import pytest
 
+from shared import metrics
 from shared.storage import agenda, organizations, queues
 from tests.infra.checks import (
     BICEP,
     ROOT,
     app_settings,
+    circles,
     families_read,
     module_errors,
     parse_all,
@@ -19,8 +21,10 @@ from tests.infra.checks import (
     settings_read,
     syntax_errors,
     undefined_names,
+    unguarded,
     unused_names,
 )
+from tests.infra.names import name_errors
 from tests.infra.syntax import File, literal, operands, parse, properties, text, walk
 
 FILES = parse_all(BICEP)
@@ -104,6 +108,8 @@ def test_a_file_is_well_formed_and_uses_only_what_is_declared(name: str) -> None
     assert syntax_errors(FILES[name]) == []
     assert undefined_names(FILES[name]) == []
     assert unused_names(FILES[name]) == []
+    assert circles(FILES[name]) == []
+    assert unguarded(FILES[name]) == []
 
 
 def test_modules_get_the_parameters_they_declare_and_give_the_outputs_that_are_read() -> None:
@@ -125,11 +131,16 @@ def test_there_are_no_modules_from_a_registry_and_every_module_is_used() -> None
          "for queue in queues: if (isHostAccount) {\n    parent: queueService\n    name: que\n", "que is not defined"),
         ("main.bicep", "@minLength(1)", "@leastLength(1)", "leastLength is not defined"),
         ("secrets.bicep", "param tags object", "param tags object\nparam spare string", "spare is never used"),
+        ("main.bicep", "name: 'id-${suffix}'", "name: function.outputs.name", "identity needs itself"),
+        ("main.bicep", "privateNetwork ? (network!.outputs.applicationSubnetId) : ''",
+         "network!.outputs.applicationSubnetId", "network may not be there"),
+        ("function.bicep", "empty(customDomainCertificate) ? null : (certificate!.properties.thumbprint)",
+         "empty(customDomain) ? null : (certificate!.properties.thumbprint)", "certificate may not be there"),
     ],
 )  # fmt: skip
 def test_a_planted_fault_of_language_is_found(name: str, old: str, new: str, complaint: str) -> None:
     file = changed(name, old, new)
-    found = [*syntax_errors(file), *undefined_names(file), *unused_names(file)]
+    found = [*syntax_errors(file), *undefined_names(file), *unused_names(file), *circles(file), *unguarded(file)]
     assert any(complaint in line for line in found), found
 
 
@@ -143,6 +154,7 @@ def test_a_planted_fault_of_language_is_found(name: str, old: str, new: str, com
         ("telemetry.outputs.workspaceId", "telemetry.outputs.workspace", "no output workspace"),
         ("identity.outputs.id\n", "identity.outputs.identifier\n", "no output identifier"),
         ("network!.outputs.endpointSubnetId", "network!.outputs.subnetId", "no output subnetId"),
+        ("  name: 'telemetry'\n  scope: group\n", "  name: 'telemetry'\n", "telemetry needs a scope"),
     ],
 )
 def test_a_planted_fault_between_modules_is_found(old: str, new: str, complaint: str) -> None:
@@ -186,6 +198,61 @@ def test_every_property_is_one_that_azure_publishes(name: str) -> None:
 def test_a_planted_fault_in_a_property_is_found(name: str, old: str, new: str, complaint: str) -> None:
     found = property_errors(changed(name, old, new))
     assert any(complaint in line for line in found), found
+
+
+# Names and roles
+
+
+def test_every_name_is_one_that_azure_takes_and_nobody_else_has() -> None:
+    assert name_errors(FILES) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "old", "new", "complaint"),
+    [
+        ("main.bicep", "name: 'kv-${suffix}'", "name: 'keyvault-of-${suffix}-x'", "is no name for Microsoft.KeyVault"),
+        ("main.bicep", "name: 'st${suffix}'", "name: 'st-${suffix}'", "is no name for Microsoft.Storage"),
+        ("main.bicep", "st${uniqueString(suffix, organization)}'\n      location", "organization'\n      location",
+         "organization may be taken"),
+        ("main.bicep", "name: 'func-${suffix}'", "name: 'func-${environmentName}'", "func-x may be taken"),
+        ("storage.bicep", "packageContainer = 'app-package'", "packageContainer = 'App_Package'", "is no name for"),
+    ],
+)  # fmt: skip
+def test_a_planted_name_is_found(name: str, old: str, new: str, complaint: str) -> None:
+    found = name_errors({**FILES, name: changed(name, old, new)})
+    assert any(complaint in line for line in found), found
+
+
+ROLES = {
+    "blobDataContributor": "ba92f5b4-2d11-453d-a403-e96b0029c9fe",
+    "blobDataOwner": "b7e6dc6d-f1e8-4753-8033-0f276bb0955b",
+    "metricsPublisher": "3913510d-42f4-4e42-8a64-420c390055eb",
+    "queueDataContributor": "974c5e8b-45b9-4653-ba55-5f855dd0fb88",
+    "secretsOfficer": "b86a8fe4-44ce-4948-aee5-eccb2c155cd7",
+    "secretsUser": "4633458b-17de-408a-b874-0445c86b69e6",
+    "tableDataContributor": "0a9a7e1f-b9d0-4cc4-a60d-0319b160aaa3",
+}
+"""Azure's built-in roles (learn.microsoft.com/azure/role-based-access-control/built-in-roles)."""
+
+
+def test_roles_are_azures_own() -> None:
+    values = {name: literal(variable.value) for file in FILES.values() for name, variable in file.named.items()
+              if variable.kind == "var" and variable.value is not None}  # fmt: skip
+    guid = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+    assert {name: value for name, value in values.items() if guid.fullmatch(str(value))} == ROLES
+
+
+def test_a_role_is_given_on_one_resource_and_not_on_all() -> None:
+    assigned = [one for file in FILES.values() for one in file.of_kind("resource") if "roleAssignments" in one.target]
+    assert len(assigned) == 5
+    assert [one.name for one in assigned if "scope" not in properties(one.body)] == []
+
+
+def test_the_app_is_made_after_all_that_it_needs_at_its_start() -> None:
+    # A module whose outputs are read is made first, roles and all.
+    app = next(module for module in FILES["main.bicep"].of_kind("module") if module.name == "function")
+    read = set(re.findall(r"(\w+)!?\.outputs", text(app.body)))
+    assert read == {"identity", "network", "secrets", "storage", "telemetry"}
 
 
 # Parameters
@@ -284,11 +351,7 @@ def test_reading_a_setting_is_noticed_however_it_is_read(tmp_path: Path) -> None
 
 # Alert rules
 
-METRICS = {
-    *("ee.hits", "ee.fold.lag", "ee.sends", "ee.send.failures"),
-    *("ee.spool.waiting", "ee.journal.age", "ee.poison.messages", "ee.graph.throttled"),
-}
-"""What the app measures (docs/operations.md)."""
+METRICS = {metric.name for metric in (*metrics.COUNTERS, *metrics.DISTRIBUTIONS, *metrics.GAUGES)}
 
 
 def rules() -> list[dict[str, object]]:
@@ -300,6 +363,19 @@ def rules() -> list[dict[str, object]]:
 def test_a_rule_asks_for_what_the_app_measures() -> None:
     asked = {name for rule in rules() for name in re.findall(r'Name == "([^"]+)"', str(rule["query"]))}
     assert {"ee.poison.messages", "ee.send.failures", "ee.spool.waiting", "ee.journal.age"} == asked <= METRICS
+
+
+def test_the_workbook_shows_what_the_app_measures() -> None:
+    shown = set(re.findall(r"'(ee\.[a-z.]+)'", (BICEP / "workbook.json").read_text(encoding="utf-8")))
+    assert shown == METRICS
+
+
+def test_a_rule_reads_columns_that_its_table_has() -> None:
+    # learn.microsoft.com/azure/azure-monitor/reference/tables/appmetrics
+    columns = {"Name", "Sum", "ItemCount", "AppRoleInstance"}
+    for rule in rules():
+        query = re.sub(r'"[^"]*"', "", str(rule["query"]))
+        assert set(re.findall(r"\b[A-Z]\w+|\bvalue\w+", query)) <= columns | {"AppMetrics", "value"}, rule["name"]
 
 
 def test_the_operators_page_says_under_a_rules_name_what_to_do() -> None:
@@ -317,6 +393,7 @@ def test_a_journal_that_is_older_than_a_minute_is_told() -> None:
     assert (journal["operator"], journal["threshold"]) == ("GreaterThan", 60)
 
 
-def test_a_rule_looks_back_at_least_as_far_as_to_its_last_time() -> None:
+def test_a_rule_looks_back_at_least_as_far_as_to_its_last_time_in_steps_that_azure_takes() -> None:
     minutes = [[int(str(rule[key])[2:-1]) for key in ("frequency", "window")] for rule in rules()]
     assert all(window >= frequency for frequency, window in minutes)
+    assert {number for pair in minutes for number in pair} <= {1, 5, 10, 15, 30, 45, 60}

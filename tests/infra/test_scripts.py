@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -16,6 +17,7 @@ from tests.infra.checks import ROOT
 SCRIPTS = ROOT / "infra" / "scripts"
 ENVIRONMENT = {
     "AZURE_ENV_NAME": "prod",
+    "AZURE_SUBSCRIPTION_ID": "22222222-3333-4444-5555-666666666666",
     "AZURE_KEY_VAULT_NAME": "kv-1",
     "AZURE_RESOURCE_GROUP": "g",
     "AZURE_FUNCTION_NAME": "f",
@@ -95,8 +97,8 @@ def test_rotating_adds_a_secret_and_keeps_the_old_ones(run: Run, state: Path) ->
 def test_instances_are_told_of_a_secret(run: Run, state: Path) -> None:
     run("token-secrets.sh")
     asked = [" ".join(call) for call in calls(state)]
-    refreshed = next(i for i, call in enumerate(asked) if "configreferences/appsettings/refresh" in call)
-    assert any("functionapp restart" in call for call in asked[refreshed:])
+    refreshed = next(i for i, call in enumerate(asked) if "/f/config/configreferences/appsettings/refresh" in call)
+    assert any("/f/restart" in call for call in asked[refreshed:])
 
 
 def test_no_secret_is_shown_or_put_on_a_command_line(run: Run, state: Path) -> None:
@@ -109,6 +111,7 @@ def test_no_secret_is_shown_or_put_on_a_command_line(run: Run, state: Path) -> N
 def test_a_vault_that_may_not_be_read_is_never_taken_for_an_empty_one(run: Run, state: Path) -> None:
     run("token-secrets.sh")
     before = secrets(state)
+    (state / "deny-Microsoft.KeyVault").write_text("ERROR: AuthorizationFailed")
     (state / "deny-secret show").write_text("ERROR: (Forbidden) Caller is not authorized")
     failed = run("token-secrets.sh")
     assert failed.returncode == 1
@@ -116,12 +119,35 @@ def test_a_vault_that_may_not_be_read_is_never_taken_for_an_empty_one(run: Run, 
     assert secrets(state) == before
 
 
-def test_the_budget_keeps_its_first_month(run: Run, state: Path) -> None:
+def test_who_has_no_way_into_a_private_network_may_deploy_where_a_secret_is_there(run: Run, state: Path) -> None:
+    run("token-secrets.sh")
+    (state / "deny-keyvault").write_text("ERROR: (Forbidden) Public network access is disabled")
+    again = run("token-secrets.sh")
+    assert again.returncode == 0
+    assert "already" in again.stdout
+
+
+def test_a_new_budget_begins_in_this_month_and_one_that_is_there_keeps_its_first(run: Run, state: Path) -> None:
+    assert run("before-provision.sh", BUDGET_START="2020-01-01").returncode == 0
+    started = (state / "env-BUDGET_START").read_text()
+    assert started != "2020-01-01"
+    assert re.fullmatch(r"20\d\d-\d\d-01", started)
+    (state / "budget").write_text("2026-01-01T00:00:00Z")
+    run("before-provision.sh", BUDGET_START=started)
+    assert (state / "env-BUDGET_START").read_text() == "2026-01-01"
+
+
+def test_a_budget_that_cannot_be_looked_up_begins_in_this_month(run: Run, state: Path) -> None:
+    (state / "deny-budgets").write_text("ERROR: ResourceGroupNotFound")
     assert run("before-provision.sh").returncode == 0
     assert (state / "env-BUDGET_START").read_text().endswith("-01")
-    (state / "env-BUDGET_START").unlink()
-    run("before-provision.sh", BUDGET_START="2026-01-01")
-    assert not (state / "env-BUDGET_START").exists()
+
+
+def test_az_and_azd_must_mean_the_same_subscription(run: Run, state: Path) -> None:
+    failed = run("before-provision.sh", AZURE_SUBSCRIPTION_ID="another")
+    assert failed.returncode == 1
+    assert "az account set --subscription another" in failed.stderr
+    assert not list(state.glob("env-*"))
 
 
 def test_the_web_api_is_known_by_its_client_id_and_its_uris(run: Run, state: Path) -> None:
@@ -136,8 +162,14 @@ def test_the_web_api_is_known_by_its_client_id_and_its_uris(run: Run, state: Pat
 
 
 def test_an_app_registration_made_by_hand_is_left_alone(run: Run, state: Path) -> None:
-    run("before-provision.sh", WEB_API_AUDIENCE="api://ours", BUDGET_START="2026-01-01")
-    assert not (state / "calls").exists()
+    assert "left alone" in run("before-provision.sh", WEB_API_AUDIENCE="api://ours").stdout
+    assert not [call for call in calls(state) if "graph.microsoft.com" in " ".join(call)]
+
+
+def test_an_app_registration_that_is_not_known_everywhere_yet_is_asked_for_again(run: Run, state: Path) -> None:
+    (state / "once-select=appId").write_text("ERROR: Request_ResourceNotFound")
+    assert run("before-provision.sh").returncode == 0
+    assert "11111111" in (state / "env-WEB_API_AUDIENCE").read_text()
 
 
 def test_who_may_not_make_an_app_registration_hears_who_must_and_how(run: Run, state: Path) -> None:
@@ -175,6 +207,16 @@ def test_a_deployment_does_not_fail_where_files_may_not_be_allowed(run: Run, sta
 def test_access_to_files_can_be_left_out(run: Run, state: Path) -> None:
     assert "unfollowed" in run("graph-permissions.sh", GRAPH_FILES="none").stdout
     assert not (state / "calls").exists()
+
+
+def test_what_exchange_keeps_of_a_deployment_has_a_name_of_its_own_of_64_characters_or_fewer() -> None:
+    script = (SCRIPTS / "exchange.ps1").read_text(encoding="utf-8")
+    name = "Email Engagement $($PrincipalId.Substring(0, 8))"
+    assert f'$name = "{name}"' in script
+    assert '$assignment = "$name $role"' in script
+    roles = re.findall(r"'(Application [A-Za-z.]+)'", script)
+    assert roles == ["Application Mail.ReadWrite", "Application Mail.Send"]
+    assert all(len(f"Email Engagement 12345678 {role}") <= 64 for role in roles)
 
 
 @pytest.fixture

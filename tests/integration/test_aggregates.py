@@ -129,10 +129,17 @@ async def test_a_record_is_named_in_any_of_the_forms_that_clients_write(seller: 
         {"@odata.id": f"contacts({contact})"},
         {"@odata.id": f"{seller.base}/contacts({contact})"},
         {"@odata.id": "/contacts(ee_externalid='e9')"},
+        {"@odata.id": f"contacts%28{contact}%29"},
         {"LogicalName": "contact", "Id": contact},
         {"entityType": "contact", "id": contact},
     ):
         assert (await totals(seller, target))[0] == 1, target
+
+
+async def test_the_values_of_a_key_do_not_say_of_which_table_it_is(seller: Client) -> None:
+    account = await seller.make("accounts", {"name": "Engines", "ee_externalid": "contacts(1)"})
+    await counted(seller.organization, f"account {account}", "2026-11-01T10:15:00Z", 1, 1, 0, 0, 0, 0)
+    assert (await totals(seller, {"@odata.id": "accounts(ee_externalid='contacts(1)')"}))[0] == 1
 
 
 async def test_a_series_has_every_day_and_every_hour_of_the_week(seller: Client) -> None:
@@ -193,7 +200,8 @@ async def test_a_series_is_of_the_last_ninety_days_by_the_readers_clock_unless_i
         ({"Target": {"@odata.type": ["contact"]}}, 400, "needs an '@odata.type'"),
         ({"Target": entity("queue", NOBODY)}, 400, "Microsoft.Dynamics.CRM.organization"),
         ({"Target": entity("contact", "x")}, 400, "needs 'contactid', the id of the contact"),
-        ({"Target": {"@odata.id": f"queues({NOBODY})"}}, 400, "must name a row of 'contacts'"),
+        ({"Target": {"@odata.id": f"queues({NOBODY})"}}, 400, "must name a record that has figures, a row of one of:"),
+        ({"Target": {"@odata.id": f"accounts({NOBODY})/name"}}, 400, "is not a reference"),
         ({"Target": {"@odata.id": 5}}, 400, "is not a reference"),
         ({"Target": entity("contact", NOBODY)}, 404, f"contact With Id = {NOBODY} Does Not Exist"),
         ({"Target": entity("organization", NOBODY)}, 404, f"organization With Id = {NOBODY} Does Not Exist"),
@@ -220,12 +228,30 @@ async def test_what_cannot_be_answered_is_refused_by_name(
         ({"TimeZone": 5}, "must be a text"),
         ({"From": "2024-01-01", "To": "2026-01-02"}, "at most 731 days"),
         ({"From": "1753-01-01"}, "at most 731 days"),
+        ({"From": "2027-01-01"}, "is after 'To': give 'To' as well, which is now"),
         ({"To": "9999-12-31T23:59:59Z", "From": "2026-01-01"}, "at most 731 days"),
     ],
 )
 async def test_a_series_of_no_zone_or_of_ages_is_refused(seller: Client, body: dict[str, Any], words: str) -> None:
     answer = await ask(seller, entity("organization", seller.organization.id), SERIES, **body)
     assert (answer.status, words in answer.error) == (400, True), answer.error
+
+
+@pytest.mark.parametrize(
+    ("now", "asked", "last"),
+    [
+        ("2026-11-25T23:50:00Z", {}, "2026-11-25"),
+        ("2026-11-25T18:20:00Z", {"TimeZone": "Asia/Kolkata"}, "2026-11-25"),  # 23:50
+        ("2026-11-25T18:30:00Z", {"TimeZone": "Asia/Kolkata"}, "2026-11-26"),  # 0:00
+        ("2026-11-25T09:00:00Z", {"To": "2026-11-20T00:10:00Z"}, "2026-11-19"),
+    ],
+)
+async def test_a_series_of_no_beginning_has_ninety_days_at_any_hour(
+    seller: Client, now: str, asked: dict[str, str], last: str
+) -> None:
+    body = {"Target": entity("organization", seller.organization.id), **asked}
+    days = (await seller.post(SERIES, body, now=datetime.fromisoformat(now))).json["Days"]
+    assert (len(days), days[-1]["Date"]) == (90, last)
 
 
 async def test_the_end_of_the_calendar_is_no_fault(seller: Client) -> None:

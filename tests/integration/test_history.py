@@ -96,12 +96,20 @@ async def test_another_zone_can_be_asked_for_inline_or_by_alias(seller: Client) 
         ("(TimeZone)", "cannot be read"),
         ("(Zone='UTC')", "'Zone' is not a valid parameter"),
         ("(TimeZone='UTC',)", "cannot be read"),
+        ("(TimeZone='UTC',TimeZone='Asia/Tokyo')", "'TimeZone' of 'ee_GetEmailHistory' is given twice"),
+        ("()?TimeZone='Asia/Tokyo'", "'TimeZone' stands behind the '?'"),
     ],
 )
 async def test_parameters_that_cannot_be_read_are_refused_by_name(seller: Client, arguments: str, words: str) -> None:
     email = await put_sent_email(seller.organization, SENT)
     answer = await ask(seller, email, arguments)
     assert (answer.status, words in answer.error) == (400, True), answer.error
+
+
+async def test_parentheses_that_are_not_closed_name_no_function(seller: Client) -> None:
+    email = await put_sent_email(seller.organization, SENT)
+    answer = await ask(seller, email, "(TimeZone='UTC'")
+    assert (answer.status, "Resource not found for the segment" in answer.error) == (404, True), answer.error
 
 
 async def test_the_history_of_no_mail_is_not_there(seller: Client) -> None:
@@ -114,6 +122,16 @@ async def test_the_history_of_no_mail_is_not_there(seller: Client) -> None:
     assert (await seller.get(f"emails({email})/{FUNCTION}()/more")).status == 404
     assert (await seller.get(f"contacts({email})/{FUNCTION}()")).status == 404
     assert (await seller.post(f"emails({email})/Microsoft.Dynamics.CRM.SendEmail(x=1)", {})).status == 404
+
+
+async def test_mail_that_is_only_marked_as_sent_says_that_nothing_can_be_known_of_it(seller: Client) -> None:
+    email = await seller.make("emails", {"subject": "By letter", "followemailuserpreference": True})
+    marked = await seller.post(f"emails({email})/Microsoft.Dynamics.CRM.SendEmail", {"IssueSend": False})
+    assert marked.status == 200, marked.error
+    told = (await ask(seller, email)).json
+    reason = "it was closed, not sent from here"
+    assert (told["IsFollowed"], told["FollowReason"]) == (False, reason)
+    assert told["StatusText"] == f"Not followed: {reason}"
 
 
 async def test_unfollowed_mail_has_an_empty_history_and_the_reason(seller: Client) -> None:

@@ -458,7 +458,7 @@ async def interactions(client: Client, email: str, count: int) -> None:
                     "PartitionKey": email,
                     "RowKey": emails.interaction_key(at, f"hit-{number}"),
                     "interactionforemailid": str(uuid.uuid4()),
-                    "interactiontype": number % 2,
+                    "interactiontype": number % 4,
                     "emailactivityid": email,
                     "emailinteractiontime": f"2027-01-15T08:{number // 60:02}:{number % 60:02}Z",
                     "ee_label": 0,
@@ -480,6 +480,29 @@ async def test_what_recipients_did_is_read_newest_first(seller: Client) -> None:
     clicks = await seller.get(f"interactionforemails?$filter=emailactivityid eq '{one}' and interactiontype eq 1")
     assert len(clicks.rows) == 1
     assert len((await seller.get("interactionforemails")).rows) == 4
+
+
+async def test_an_interactions_name_says_what_happened(seller: Client) -> None:
+    email = await draft(seller)
+    await interactions(seller, email, 4)
+    words = {0: "Opened the mail", 1: "Clicked a link", 2: "Opened a file", 3: "Replied"}
+    rows = (
+        await seller.get(f"interactionforemails?$filter=emailactivityid eq {email}&$select=name,interactiontype")
+    ).rows
+    assert {row["interactiontype"]: row["name"] for row in rows} == words
+    path = f"interactionforemails?$filter=contains(name,'OPENED') and emailactivityid eq {email}&$orderby=name"
+    assert [row["name"] for row in (await seller.get(path)).rows] == ["Opened a file", "Opened the mail"]
+    automatic = {
+        "interactiontype": 3,
+        "ee_label": 2,
+        "interactionforemailid": str(uuid.uuid4()),
+        "RowKey": "interaction:0",
+    }
+    await seller.organization.tables.transact(
+        seller.organization.emails, [Operation("put", {**automatic, "PartitionKey": email})]
+    )
+    single = await seller.get(f"interactionforemails({automatic['interactionforemailid']})?$select=name")
+    assert single.json["name"] == "Sent an automatic message"
 
 
 async def test_interactions_are_read_page_by_page(seller: Client) -> None:

@@ -75,6 +75,8 @@ def test_aliases_are_put_in_outside_of_quotes() -> None:
         ({"$expand": "nosuch"}, "nosuch"),
         ({"$expand": "email_activity_parties($select=nosuch)"}, "nosuch"),
         ({"$expand": "email_activity_parties($skip=1)"}, "$skip"),
+        ({"$expand": "parentactivityid($expand=" * 15 + "parentactivityid" + ")" * 15}, "at most 15 $expand"),
+        ({"$expand": "parentactivityid($expand=" * 2000}, "at most 15 $expand"),
         ({"$expand": "email_activity_parties($select=addressused"}, "parenthesis"),
         ({"$filter": "subject eq @p9"}, "@p9"),
         ({"$skiptoken": "!!"}, "$skiptoken"),
