@@ -1,6 +1,7 @@
-"""Which texts are mail addresses that can be written to."""
+"""Which texts are mail addresses that can be written to, and which are the same one."""
 
 import re
+import unicodedata
 
 MAX_LENGTH = 254
 """RFC 5321 section 4.5.3.1.3 (256 octets of path, less the angle brackets)."""
@@ -24,3 +25,24 @@ def is_address(text: str) -> bool:
     if local.startswith(".") or local.endswith(".") or ".." in local:
         return False
     return all(_LABEL.fullmatch(label) for label in domain.split("."))
+
+
+def normal_form(address: str) -> str:
+    """Return what all ways of writing an address have in common: NFC (RFC 6532 section 3.1), case folded, the domain in
+    punycode (UTS #46), which is how browsers and mail systems may write what people know by its letters.
+
+    >>> normal_form(" Ada@B\u00fccher.example"), normal_form("ada@xn--bcher-kva.example")
+    ('ada@xn--bcher-kva.example', 'ada@xn--bcher-kva.example')
+    """
+    local, at, domain = unicodedata.normalize("NFC", address.strip()).rpartition("@")
+    return f"{local}{at}{domain if domain.isascii() else _punycode(domain)}".casefold()
+
+
+def _punycode(domain: str) -> str:
+    # Most addresses need none, and recipients wait for a cold start.
+    from ada_url import idna_to_ascii
+
+    try:
+        return idna_to_ascii(domain).decode() or domain
+    except UnicodeEncodeError:
+        return domain

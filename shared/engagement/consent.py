@@ -52,7 +52,7 @@ def complete(changes: Mapping[str, Any], old: Mapping[str, Any], now: str) -> di
     if state != UNKNOWN and told[ON] > now:
         raise ValueError(f"'{ON}' {told[ON]} is in the future: give the time at which they said so.")
     if state == GRANTED:
-        missing = next((name for name in (METHOD, WORDING) if not told.get(name)), None)
+        missing = next((name for name in (METHOD, WORDING) if not str(told.get(name) or "").strip()), None)
         if missing:
             raise ValueError(f"'{missing}' is needed to grant consent: without how and the wording it is no proof.")
         return {FOLLOW: True, **new} if told.get(STATE) != old.get(STATE) else new

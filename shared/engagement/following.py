@@ -17,6 +17,8 @@ NOT_ASKED = "following was not asked for"
 SWITCHED_OFF = "following email is switched off in your organization"
 NOBODY = "there is no recipient in To or Cc"
 NOT_SENT = "it was closed, not sent from here"
+NAMING_NOBODY = frozenset({NOT_ASKED, SWITCHED_OFF, NOBODY, NOT_SENT})
+"""Reasons that name no party."""
 
 _KINDS = {"": "an address", "systemuser": "a user", "queue": "a queue"}
 

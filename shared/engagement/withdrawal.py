@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from html import escape
 from typing import NamedTuple
 
-from shared.engagement.addresses import is_address
+from shared.engagement.addresses import is_address, normal_form
 from shared.engagement.withdrawal_words import WORDS, Words
 
 LINK_TEXT = "Stop the sender from seeing when I open this email and use its links"
@@ -21,6 +21,7 @@ FIELD, ADDRESS = "withdraw", "address"
 MAX_FORM = 2048
 """Bytes of a form that is sent back."""
 
+_SAID = "said"
 _HASH = re.compile(r"[0-9a-f]{40}")
 _RECORD = re.compile(r"(?:contact|account|lead) [0-9a-f-]{36}")
 
@@ -35,9 +36,9 @@ class Recipient:
 
 
 def address_key(address: str) -> str:
-    """Return what stands for an address where it must not be readable; not keyed, so that it outlives every secret and
-    moves with an organization."""
-    return hashlib.sha256(f"address {address.strip().casefold()}".encode("utf-8", "surrogatepass")).hexdigest()[:40]
+    """Return what stands for an address, however it is written, where it must not be readable; not keyed, so that it
+    outlives every secret and moves with an organization."""
+    return hashlib.sha256(f"address {normal_form(address)}".encode("utf-8", "surrogatepass")).hexdigest()[:40]
 
 
 def dump(recipient: Recipient) -> str:
@@ -114,8 +115,11 @@ HEADERS = {
 def page(language: str, said: str = "", *, asks_address: bool = False, form: bool = True) -> str:
     """Return the page; `said` is what it says in answer, above its form. It holds nothing of the request."""
     words = WORDS[language]
-    answer = f'<p role="status"><strong>{escape(said)}</strong></p>' if said else ""
-    body = f"<p>{escape(words.about)}</p>{answer}{_form(words, asks_address)}" if form else answer
+    answer = f'<p id="{_SAID}" role="status"><strong>{escape(said)}</strong></p>' if said else ""
+    field = _field(words, explained=bool(said)) if asks_address else ""
+    button = f'<button name="{FIELD}" value="yes">{escape(words.button)}</button>'
+    about = f'<p>{escape(words.about)}</p>{answer}<form method="post">{field}{button}</form>'
+    body = about if form else answer
     return (
         f'<!doctype html>\n<html lang="{language}"><head><meta charset="utf-8"><meta name="viewport" '
         f'content="width=device-width"><meta name="robots" content="noindex"><title>{escape(words.title)}</title>'
@@ -123,15 +127,15 @@ def page(language: str, said: str = "", *, asks_address: bool = False, form: boo
     )
 
 
-def _form(words: Words, asks_address: bool) -> str:
-    field = (
+def _field(words: Words, *, explained: bool) -> str:
+    # Not of type email: browsers send no form with such a field where a letter before the @ is not ASCII.
+    keyboard = 'inputmode="email" autocomplete="email" autocapitalize="none" spellcheck="false"'
+    # Who hears the page, hears at once what was wrong with it.
+    wrong = f' autofocus aria-describedby="{_SAID}"' if explained else ""
+    return (
         f'<p>{escape(words.ask)}</p><label for="{ADDRESS}">{escape(words.label)}</label>'
-        f'<input id="{ADDRESS}" name="{ADDRESS}" type="email" autocomplete="email" maxlength="254" required>'
-        if asks_address
-        else ""
+        f'<input id="{ADDRESS}" name="{ADDRESS}" {keyboard} maxlength="254" required{wrong}>'
     )
-    button = f'<button name="{FIELD}" value="yes">{escape(words.button)}</button>'
-    return f'<form method="post">{field}{button}</form>'
 
 
 def confirmation(language: str, url: str) -> tuple[str, str]:

@@ -56,12 +56,15 @@ def beside(
 def still_stands(restriction: Mapping[str, Any], record: Mapping[str, Any] | None) -> bool:
     """Return whether a restriction stands in the way of mail that is yet to be sent.
 
-    One of a record goes with what the record says now. One of an address stands until consent is granted after it.
+    A record that was blocked goes with what it says now, one that withdrew needs consent, whatever its address is now.
+    What an erasure ended, and the withdrawal of an address, stand until consent is granted after it.
     """
-    if restriction["PartitionKey"] != consents.RESTRICTION:
-        return record is None or not consent.allows(record, prior=False)
-    granted = (record or {}).get(consent.STATE) == consent.GRANTED
-    return not (granted and str((record or {}).get(consent.ON) or "") > restriction["on"])
+    if record is None:
+        return True
+    why = restriction["why"]
+    if restriction["PartitionKey"] != consents.RESTRICTION and why != ERASED:
+        return not consent.allows(record, prior=why == WITHDRAWN)
+    return record.get(consent.STATE) != consent.GRANTED or str(record.get(consent.ON) or "") <= restriction["on"]
 
 
 async def ended(organization: Organization, partition: EmailPartition, now: datetime) -> str | None:

@@ -2,7 +2,8 @@
 
 The work is cut into the slices of `shared.services.retaining`; a row keeps how far it is, so that a lost message, a
 crash and a second call all go on where it stands. Every slice can be repeated. Parties are matched by the person's
-record, and by their addresses where a party names no record; all mail is looked at, sent or not.
+record, and by their addresses where a party names no record, and so is who wrote replies, automatic ones and reports
+too; all mail is looked at, sent or not.
 
 Mail to several people loses the hits of all of them: whose they were cannot be told, and some were theirs.
 """
@@ -16,7 +17,7 @@ from typing import Any
 
 import orjson
 
-from shared.engagement import cards, consent
+from shared.engagement import cards, consent, following
 from shared.engagement.figures import scopes
 from shared.engagement.options import REPLY, SENDER, SENDING, TO, is_recipient
 from shared.engagement.times import iso_seconds, milliseconds, parse_iso
@@ -36,6 +37,7 @@ from shared.storage.tables import Entity, Operation, literal
 ERASE = "erase"
 QUEUED, RUNNING, DONE = "Queued", "Running", "Done"
 ERASED_NAME = "Erased person"
+REASON = "the reason was erased with a recipient"
 
 _JOBS = "erasure"
 _KEYS = {"ee_externalid": ("ee_externalid",)}
@@ -51,7 +53,7 @@ _KEPT_OF_PARTY = frozenset({"PartitionKey", "RowKey", "activitypartyid", "partic
 
 @dataclass(frozen=True, slots=True)
 class Person:
-    """Who is looked for: a record, and its addresses, case folded."""
+    """Who is looked for: a record, and its addresses, each as `address_key` writes it."""
 
     table: str
     id: str
@@ -65,14 +67,17 @@ class Person:
         """Return whether a party is this person."""
         if party.get("partyid"):
             return bool(party["partyid"] == self.id)
-        return str(party.get("addressused") or "").casefold() in self.addresses
+        return self.reads(party.get("addressused"))
 
     def wrote(self, interaction: Mapping[str, Any]) -> bool:
         """Return whether an interaction is a reply of this person."""
         if interaction.get("interactiontype") != REPLY:
             return False
-        by_address = str(interaction.get("emailaddress") or "").casefold() in self.addresses
-        return by_address or interaction.get("interactionpartyid") == self.id
+        return interaction.get("interactionpartyid") == self.id or self.reads(interaction.get("emailaddress"))
+
+    def reads(self, address: str | None) -> bool:
+        """Return whether an address is one of theirs."""
+        return address_key(address or "") in self.addresses
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,8 +119,8 @@ async def start(
 
 
 def _is_to_be_done_again(job: Mapping[str, Any], now: datetime, delete_record: bool) -> bool:
-    asks_more = delete_record and not job["deleterecord"]
-    return job["status"] == DONE and (asks_more or now - parse_iso(job["finishedon"]) > _SAYS_DONE)
+    # Where the record is to go and is still there, that was asked for too late for the last message.
+    return job["status"] == DONE and (delete_record or now - parse_iso(job["finishedon"]) > _SAYS_DONE)
 
 
 async def go_on(organization: Organization) -> None:
@@ -157,20 +162,19 @@ async def erase(
 
 
 async def emails_of(organization: Organization, person: Person, number: int, width: int) -> AsyncIterator[str]:
-    """Yield the emails of `width` slices from one on that a person is a party of."""
-    condition = f"{range_of(number, width)} and RowKey ge 'party:' and RowKey lt 'party;'"
+    """Yield the emails of `width` slices from one on that a person is a party of, or wrote a reply to."""
+    rows = f"(RowKey ge 'party:' and RowKey lt 'party;' or interactiontype eq {REPLY})"
+    columns = ("PartitionKey", "partyid", "addressused", "interactiontype", "interactionpartyid", "emailaddress")
     last = ""
-    async for page in organization.tables.query(
-        organization.emails, condition, ("PartitionKey", "partyid", "addressused")
-    ):
-        for party in page:
-            if party["PartitionKey"] != last and person.is_party(party):
-                last = party["PartitionKey"]
+    async for page in organization.tables.query(organization.emails, f"{range_of(number, width)} and {rows}", columns):
+        for row in page:
+            if row["PartitionKey"] != last and (person.is_party(row) or person.wrote(row)):
+                last = row["PartitionKey"]
                 yield last
 
 
 def _addresses(record: Mapping[str, Any]) -> set[str]:
-    return {str(record[name]).casefold() for name in _ADDRESSES if record.get(name)}
+    return {address_key(record[name]) for name in _ADDRESSES if record.get(name)}
 
 
 def person_of(table: str, id: str, record: Mapping[str, Any]) -> Person:
@@ -191,7 +195,7 @@ async def _end_following(organization: Organization, person: Person, job: Entity
     on, restriction = iso_seconds(milliseconds(now)), job["restriction"]
     for address in person.addresses:
         columns = {"why": consenting.ERASED, "on": on}
-        await consents.end_for_address(organization, address_key(address), restriction, columns)
+        await consents.end_for_address(organization, address, restriction, columns)
     ending = consents.ending_of(person.table, person.id, restriction, consenting.ERASED, on)
     await organization.tables.apply(organization.records, ending)
     try:
@@ -247,8 +251,21 @@ async def _erase_email(organization: Organization, partition: EmailPartition, pe
     ]
     kept = [party for party in found.parties if not person.is_party(party)]
     to = ";".join(str(party.get("addressused") or "") for party in kept if party.get("participationtypemask") == TO)
-    changes = {"torecipients": to[:500] or None} if email.get("torecipients") else {}
+    changes: dict[str, Any] = {"torecipients": to[:500] or None} if email.get("torecipients") else {}
+    if any(map(is_recipient, own)):
+        changes |= _without_reasons(email)
     await emails.commit(organization, found.email, changes, anonymous, scopes(found.email, found.parties))
+
+
+def _without_reasons(email: Mapping[str, Any]) -> dict[str, str]:
+    """Return an email's reasons that may name a recipient, by their name or address of then, as nothing of it."""
+    why = str(email.get("ee_followreason") or "")
+    named = {"ee_followreason"} if why and why not in following.NAMING_NOBODY else set()
+    if named and why in str(email.get("ee_reminderreason") or ""):
+        named.add("ee_reminderreason")
+    if email.get("ee_failurereason"):
+        named.add("ee_failurereason")
+    return dict.fromkeys(named, REASON)
 
 
 async def _erase_hits(organization: Organization, partition: EmailPartition, now: datetime) -> None:
@@ -262,10 +279,11 @@ async def _erase_hits(organization: Organization, partition: EmailPartition, now
 
 
 async def _erase_replies(organization: Organization, email_id: str, person: Person) -> None:
-    """Leave of a person's replies to an email that there were some, and when."""
+    """Leave of a person's replies to an email that there were some, and when; the card of the first names who wrote."""
     partition = await emails.read_partition(organization, email_id, interactions=True)
     written = [row for row in partition.interactions if person.wrote(row)] if partition is not None else []
     if partition is not None and written:
+        await alerting.withdraw(organization, email_id, "reply")
         rows = [Operation("put", {n: v for n, v in row.items() if n not in _WHO}, row["etag"]) for row in written]
         await emails.commit(organization, partition.email, {}, rows)
 

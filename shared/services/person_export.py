@@ -25,7 +25,8 @@ async def export(organization: Organization, table: str, id: str, now: datetime)
     """Return what is held about a person. All mail is looked at: a large organization's takes minutes.
 
     The texts of mail are not in it: they are ``description`` of the emails that it names. Hits on mail to several
-    people are, because some may be theirs. Raises `Missing` and `Refused` as erasing does.
+    people are, because some may be theirs. Addresses of others are not; cards and reasons of mail to several people may
+    still name them. Raises `Missing` and `Refused` as erasing does.
     """
     if table not in consenting.TABLES:
         raise Refused(f"A {table} cannot be exported: name a contact, an account or a lead.")
@@ -39,15 +40,18 @@ async def export(organization: Organization, table: str, id: str, now: datetime)
         partition = await emails.read_partition(organization, email_id, interactions=True)
         if partition is not None:
             found.append(_email(partition, person))
-            made += await _cards(organization, email_id)
-    restriction = await consents.ending(organization, table, id)
+            made += await _cards(organization, partition, person)
+    endings = [
+        await consents.ending(organization, table, id),
+        *await consents.endings_for_addresses(organization, sorted(person.addresses)),
+    ]
     quarters = await figures.read(organization, person.name, *_EVER)
     return {
         "organization": organization.name,
         "exportedon": iso_seconds(milliseconds(now)),
         "record": {"table": table, **_shown(record)},
         "consenthistory": [_shown(row) for row in await consents.history(organization, table, id)],
-        "followingended": _shown(restriction) if restriction is not None else None,
+        "followingended": [_shown(ending) for ending in endings if ending is not None],
         "emails": found,
         "cards": made,
         "readingtimes": [iso_seconds(at) for _, at in await opens.read(organization, opens.of_person(id), _NEWEST)],
@@ -62,15 +66,26 @@ def _email(partition: EmailPartition, person: Person) -> dict[str, Any]:
     theirs = [row for row in partition.interactions if person.wrote(row) or (addressed and _KEPT_OF_HIT in row)]
     return {
         "activityid": partition.email["PartitionKey"],
-        **_shown(partition.email),
+        **_without_others(_shown(partition.email), person),
         "parties": [_shown(party) for party in own],
         "severalrecipients": several,
         "interactions": [{**_shown(row), "kept": row.get(_KEPT_OF_HIT)} for row in theirs],
     }
 
 
-async def _cards(organization: Organization, email_id: str) -> list[dict[str, Any]]:
-    found = [await records.get(organization, "actioncard", alerting.card_of(email_id, kind)) for kind in cards.KINDS]
+def _without_others(email: dict[str, Any], person: Person) -> dict[str, Any]:
+    """Return an email's columns with the addresses of this person, and of the seller who sent it, only."""
+    names = ("torecipients", "sender") if email.get("directioncode") is False else ("torecipients",)
+    own = {name: ";".join(filter(person.reads, str(email.get(name) or "").split(";"))) for name in names}
+    return {**email, **{name: addresses or None for name, addresses in own.items()}}
+
+
+async def _cards(organization: Organization, partition: EmailPartition, person: Person) -> list[dict[str, Any]]:
+    addressed = any(is_recipient(party) and person.is_party(party) for party in partition.parties)
+    wrote = any(map(person.wrote, partition.interactions))
+    kinds = [kind for kind in cards.KINDS if (wrote if kind == "reply" else addressed)]
+    named = [alerting.card_of(partition.email["PartitionKey"], kind) for kind in kinds]
+    found = [await records.get(organization, "actioncard", card_id) for card_id in named]
     return [_shown(card) for card in found if card is not None]
 
 

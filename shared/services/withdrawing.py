@@ -88,8 +88,9 @@ async def confirm(organization: Organization, work: Mapping[str, str], now: date
     try:
         await mail.send_notice(organization.tenant, partition.email["_mailbox"], notice)
     except Unreachable as error:
-        # It may have left: whoever still waits for it can ask again.
-        _log.warning("whether a withdrawal of %s is to be confirmed is not known: %s", organization.name, error)
+        # It may have left. Twice is no harm, never would keep somebody from withdrawing.
+        _log.warning("who withdraws from email %s of %s is asked again: %s", work["email"], organization.name, error)
+        return APART
     except GraphError as error:
         await records.put(organization, _ASKED, work["address"], {"times": " ".join(map(_iso, times))})
         if isinstance(error, Throttled):

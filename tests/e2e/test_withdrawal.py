@@ -88,7 +88,7 @@ def test_a_reader_stops_being_followed_with_one_button(service: Service, seller:
 def test_one_of_several_is_asked_for_the_address_and_confirms_by_mail(
     service: Service, seller: Seller, browser: Browser
 ) -> None:
-    bob = f"bob-{uuid.uuid4().hex[:10]}@example.com"
+    bob = f"jörg-{uuid.uuid4().hex[:10]}@bücher.example"
     contact, _, html = delivered(service, seller, bob)
     page = browser.new_page(locale="en-GB")
     page.goto(link_in(html))

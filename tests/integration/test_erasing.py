@@ -10,6 +10,7 @@ import orjson
 import pytest
 
 from functions import recipients
+from shared.engagement import following
 from shared.engagement.consent import GRANTED
 from shared.engagement.options import CC, SENDER, TO
 from shared.engagement.tokens import Token, TokenKind, mint
@@ -100,6 +101,45 @@ async def test_nothing_that_says_who_they_were_or_what_they_did_remains(organiza
     assert await opens.read(organization, opens.of_person(ada["contactid"]), 10) == []
 
 
+async def test_no_reason_names_them(organization):
+    ada = await a_contact(organization)
+    reason, told = "Ada Byron, as she was, has not consented", {"isemailfollowed": False}
+    columns = {"ee_followreason": reason, "ee_reminderreason": f"not followed: {reason}", "ee_failurereason": reason}
+    email_id = await sent_to(organization, as_party(0, TO, ada), sent=SENT, **told, **columns)
+    plain = await sent_to(organization, as_party(0, TO, ada), sent=SENT, **told, ee_followreason=following.NOT_ASKED)
+    await erased(organization, ada)
+    email = (await mail_of(organization, email_id)).email
+    assert {email[name] for name in columns} == {erasing.REASON}
+    assert (await mail_of(organization, plain)).email["ee_followreason"] == following.NOT_ASKED
+
+
+async def test_who_answered_mail_that_went_to_others_is_found_too(organization):
+    ada, bob = await a_contact(organization), await a_contact(organization, fullname="Bob")
+    email_id = await sent_to(organization, as_party(0, TO, bob), sent=SENT)
+    automatic = {
+        "PartitionKey": email_id, "RowKey": REPLY, "interactiontype": 3, "ee_label": 2,
+        "emailaddress": ada["emailaddress1"].upper(), "interactionrepliedby": "Ada Lovelace",
+        "interactionforemailid": str(uuid.uuid4()), "emailinteractiontime": "2026-11-03T09:00:00Z",
+    }  # fmt: skip
+    await organization.tables.apply(organization.emails, Operation("insert", automatic))
+    await records.put(organization, "actioncard", card_of(email_id, "reply"), {"title": "Ada Lovelace replied"})
+    await erased(organization, ada, delete_record=True)
+    left = str(await dump(organization))
+    assert "Ada" not in left
+    assert ada["emailaddress1"].upper() not in left
+    assert bob["emailaddress1"] in left
+    [row] = (await mail_of(organization, email_id)).interactions
+    assert row["emailinteractiontime"] == automatic["emailinteractiontime"], "that there was an answer, and when"
+
+
+async def test_an_address_is_found_however_it_is_written(organization):
+    ada = await a_contact(organization, f"ada-{uuid.uuid4().hex[:8]}@bücher.example")
+    written = ada["emailaddress1"].replace("bücher", "xn--bcher-kva").upper()
+    email_id = await sent_to(organization, as_party(0, TO, None, written), sent=SENT)
+    await erased(organization, ada)
+    assert "addressused" not in (await mail_of(organization, email_id)).parties[0]
+
+
 async def test_the_figures_follow(organization):
     ada, bob = await a_contact(organization), await a_contact(organization)
     for contact in (ada, bob):
@@ -184,6 +224,16 @@ async def test_the_record_can_be_erased_too_right_after_the_rest(organization):
     assert more.status == "Queued"
 
 
+async def test_a_record_that_was_to_go_too_while_the_last_of_it_was_done_goes_all_the_same(organization):
+    ada = await a_contact(organization)
+    await erased(organization, ada)
+    await records.merge(organization, "erasure", f"contact {ada['contactid']}", {"deleterecord": True})
+    await erased(organization, ada, delete_record=True)
+    assert await records.get(organization, "contact", ada["contactid"]) is None
+    done = await erasing.start(organization, "contact", ada["contactid"], LATER, delete_record=True)
+    assert done.status == "Done"
+
+
 async def test_every_old_link_still_lands(organization):
     ada = await a_contact(organization)
     party = as_party(0, TO, ada)
@@ -233,12 +283,13 @@ async def test_only_an_administrator_erases_and_exports(organization, seller, ma
 async def test_an_export_holds_everything_about_them_and_nothing_about_others(organization, administrator):
     consent: dict[str, Any] = {"ee_consent": GRANTED, "ee_consentedon": "2026-10-01T00:00:00Z", **PROOF}
     ada, bob = await a_contact(organization, **consent), await a_contact(organization, fullname="Bob")
-    email_id = await sent_to(organization, as_party(0, TO, ada), as_party(1, CC, bob), sent=SENT)
+    email_id = await sent_to(organization, as_party(0, TO, ada), as_party(1, TO, bob), sent=SENT)
     alone = await sent_to(organization, as_party(0, TO, ada), sent=SENT)
     other = await sent_to(organization, as_party(0, TO, bob), sent=SENT)
     for one in (email_id, alone, other):
         await opened(organization, one, SENT)
     received, _ = await with_reply(organization, alone, ada)
+    await records.put(organization, "actioncard", card_of(email_id, "reply"), {"title": "Carol replied"})
     await brought_up_to_date(organization, LATER)
     await administrator.patch(f"contacts({ada['contactid']})", {"ee_consent": 3, "ee_consentmethod": "by phone"})
     answer = await administrator.post("ee_ExportPerson", target(ada))
@@ -246,7 +297,7 @@ async def test_an_export_holds_everything_about_them_and_nothing_about_others(or
     found = orjson.loads(answer.json["Document"])
     assert found["record"]["emailaddress1"] == ada["emailaddress1"]
     assert [row["ee_consentmethod"] for row in found["consenthistory"]] == ["by phone"]
-    assert found["followingended"]["why"] == "withdrawn"
+    assert [ending["why"] for ending in found["followingended"]] == ["withdrawn"]
     by_id = {email["activityid"]: email for email in found["emails"]}
     assert by_id.keys() == {email_id, alone, received}
     assert by_id[email_id]["severalrecipients"] is True
@@ -254,8 +305,10 @@ async def test_an_export_holds_everything_about_them_and_nothing_about_others(or
     assert found["readingtimes"]
     assert found["figures"]
     assert len(found["cards"]) == 2
-    parties = orjson.dumps([email["parties"] for email in found["emails"]]).decode()
-    assert "Bob" not in parties
+    assert by_id[email_id]["torecipients"] == by_id[received]["sender"] == ada["emailaddress1"]
+    told = orjson.dumps([{**email, "interactions": []} for email in found["emails"]]).decode()
+    assert not [trace for trace in ("Bob", bob["emailaddress1"]) if trace in told]
+    assert "Carol" not in answer.json["Document"]
 
 
 async def test_nobody_is_exported_who_is_not_there(organization):

@@ -277,6 +277,11 @@ async def test_after_a_withdrawal_new_mail_is_not_followed_until_consent_is_gran
     await records.merge(world.organization, "contact", ann.id, {"followemail": True, "ee_consent": 0})
     _, email = await delivered(world, ann)
     assert email["ee_followreason"] == "Ann has withdrawn from following", "a seller's switch is no consent"
+    other = {"emailaddress1": f"ann-{uuid.uuid4().hex[:8]}@northwind.example"}
+    await records.merge(world.organization, "contact", ann.id, other)
+    _, email = await delivered(world, ann)
+    assert email["ee_followreason"] == "Ann has withdrawn from following", "at whatever address"
+    await records.merge(world.organization, "contact", ann.id, {"emailaddress1": contact["emailaddress1"]})
     bob = await world.contact("Bob")
     _, email = await delivered(world, bob, bcc(ann))
     assert email["isemailfollowed"] is False
@@ -337,6 +342,21 @@ async def test_nobody_is_asked_to_confirm_who_did_not_get_the_mail_or_was_asked_
     assert [await asks(ann, minutes) for minutes in (0, 5, 10, 20, 60, 24 * 60 + 1)] == [1, 1, 2, 3, 3, 4]
     await withdrawing.forget_asked(world.organization, now + timedelta(days=3))
     assert [row async for page in records.query(world.organization, "withdrawal mail") for row in page] == []
+
+
+async def test_a_confirmation_that_may_not_have_left_is_sent_again_within_the_limits(world: World):
+    ann, bob = await world.contact("Ann"), await world.contact("Bob")
+    mail, _ = await delivered(world, ann, cc(bob))
+    work = {"address": address_key(await world.address_of(bob)), "email": mail, "language": "en"}
+    now = datetime(2026, 11, 3, 8, 0, tzinfo=UTC)
+    await world.break_calls("/sendMail", 500)
+    again = await withdrawing.confirm(world.organization, work, now)
+    assert again == withdrawing.APART
+    assert await withdrawing.confirm(world.organization, work, now + again) is None
+    assert (await world.arrived(bob))[0]["subject"] == WORDS["en"].subject
+    await world.break_calls("/sendMail", 500)
+    assert await withdrawing.confirm(world.organization, work, now + 2 * again) == again
+    assert await withdrawing.confirm(world.organization, work, now + 3 * again) is None, "three a day at most"
 
 
 async def test_a_throttled_confirmation_comes_later_and_is_not_counted(world: World):

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.engagement.addresses import is_address
+from shared.engagement.addresses import is_address, normal_form
 
 
 @pytest.mark.parametrize(
@@ -40,3 +40,21 @@ def test_what_is_accepted_is_one_address_in_a_header(text: str):
         message["To"] = text
         [address] = message["To"].addresses
         assert address.addr_spec == text
+
+
+@pytest.mark.parametrize(
+    "spelling",
+    ["jörg@bücher.example", " Jörg@BÜCHER.example\t", "jo\u0308rg@bücher.example", "JÖRG@xn--bcher-kva.example"],
+)
+def test_an_address_is_the_same_however_it_is_written(spelling: str):
+    assert normal_form(spelling) == "jörg@xn--bcher-kva.example"
+
+
+def test_other_addresses_are_not_the_same():
+    texts = ["ann@mail.example", "ann+b@mail.example", "a.nn@mail.example", "ann@bücher.example", "ann@bucher.example"]
+    assert len({normal_form(text) for text in texts}) == len(texts)
+
+
+@given(st.text())
+def test_any_text_has_one_normal_form(text: str):
+    assert normal_form(f" {text}\n") == normal_form(text)

@@ -1,5 +1,6 @@
 """Consent to being followed: what a change of it means, and the proof that goes with it."""
 
+import itertools
 from typing import Any
 
 import pytest
@@ -23,9 +24,9 @@ def test_granting_needs_how_and_the_wording_and_is_of_now_where_no_time_is_given
         "followemail": True,
         **PROOF,
     }
-    for missing in PROOF:
+    for missing, blank in itertools.product(PROOF, (None, "", " \n")):
         with pytest.raises(ValueError, match=missing):
-            complete({"ee_consent": GRANTED, **PROOF, missing: None}, {}, NOW)
+            complete({"ee_consent": GRANTED, **PROOF, missing: blank}, {}, NOW)
 
 
 def test_consent_that_was_given_earlier_keeps_its_time_and_none_is_given_in_the_future():

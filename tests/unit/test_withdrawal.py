@@ -50,6 +50,13 @@ def test_the_page_loads_nothing_and_runs_nothing(language: str, asks: bool):
     assert '<form method="post">' in text
 
 
+def test_what_was_wrong_with_an_address_is_heard_at_its_field():
+    wrong = page("en", WORDS["en"].wrong, asks_address=True)
+    assert 'autofocus aria-describedby="said"' in wrong
+    assert f'<p id="said" role="status"><strong>{WORDS["en"].wrong}</strong></p>' in wrong
+    assert "aria-describedby" not in page("en", asks_address=True)
+
+
 def test_its_policy_allows_its_own_style_and_its_own_form_and_nothing_else():
     policy = HEADERS["Content-Security-Policy"]
     assert policy.startswith("default-src 'none'; style-src 'sha256-")
