@@ -236,8 +236,8 @@ def _service() -> Iterator[tuple[str, str]]:
     if _is_healthy(service):
         if not is_answering(int(world)):
             raise SystemExit(
-                f"A service answers on port {port}, but no Microsoft 365 stand-in on port {world}: set MICROSOFT365_PORT "
-                "as it was set for `make run`."
+                f"A service answers on port {port}, but no Microsoft 365 stand-in on port {world}: "
+                "set MICROSOFT365_PORT as it was set for `make run`."
             )
         yield service, f"http://127.0.0.1:{world}"
         return
