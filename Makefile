@@ -41,7 +41,7 @@ audit: $(INSTALLED) ## Look the pinned dependencies up for known vulnerabilities
 bench: $(INSTALLED) $(AZURITE) ## Measure the service beside a synchronous tracker
 	@$(BIN)/python -m benchmarks
 
-demo: $(INSTALLED) ## One followed mail from compose to reply, told in the terminal (needs `make run`)
+demo: $(INSTALLED) ## One followed mail from compose to reply, told in the terminal (by a service of its own where none runs)
 	@$(BIN)/python -m local.demo
 
 docs: $(INSTALLED) ## Write docs/tables.md anew from the schema

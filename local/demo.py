@@ -18,7 +18,7 @@ from typing import Any
 import httpx
 
 from local.directory import WEB_API_AUDIENCE, find_person
-from local.processes import is_port_free, spawn, stop
+from local.processes import is_answering, is_port_free, spawn, stop
 
 SELLER = "seller@contoso.example"
 RECIPIENT = "ada.lovelace@analytical.example"
@@ -234,6 +234,11 @@ def _service() -> Iterator[tuple[str, str]]:
     port, world = os.environ.get("PORT", "7071"), os.environ.get("MICROSOFT365_PORT", "7072")
     service = f"http://127.0.0.1:{port}"
     if _is_healthy(service):
+        if not is_answering(int(world)):
+            raise SystemExit(
+                f"A service answers on port {port}, but no Microsoft 365 stand-in on port {world}: "
+                "set MICROSOFT365_PORT as it was set for `make run`."
+            )
         yield service, f"http://127.0.0.1:{world}"
         return
     print("No service answers on port", port, "- starting one for the demo.")

@@ -7,6 +7,7 @@ Settings: PORT (7071), MICROSOFT365_PORT (7072), AZURITE_PORT (10000, and the tw
 """
 
 import argparse
+import fcntl
 import os
 import signal
 import subprocess
@@ -131,6 +132,7 @@ def _start(environment: Mapping[str, str], children: list[Child]) -> None:
         if not is_port_free(taken):
             raise StartError(f"port {taken} is already in use; choose another with {setting}")
     data = Path(environment["DATA_DIR"])
+    _claim(data)
     try:
         azurite.install()
         _say("Starting Azurite ...")
@@ -156,6 +158,22 @@ def _start(environment: Mapping[str, str], children: list[Child]) -> None:
     _say("Starting the Functions host ...")
     _add(children, "host", ["-m", "local.functions_host"], environment)
     _wait_until_healthy(f"http://127.0.0.1:{port}/health", children)
+
+
+def _claim(data: Path) -> None:
+    """Keep other runs off this directory, where a second Azurite would overwrite what the first one keeps.
+
+    Raises StartError.
+    """
+    try:
+        data.mkdir(parents=True, exist_ok=True)
+        # Never closed: the lock goes with this process, however that ends.
+        descriptor = os.open(data / "in-use", os.O_RDWR | os.O_CREAT, 0o600)
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise StartError(f"another run keeps its data in {data}; choose another directory with DATA_DIR") from None
+    except OSError as error:
+        raise StartError(f"no data can be kept in {data} ({error.strerror}); choose another with DATA_DIR") from error
 
 
 def _add(children: list[Child], name: str, arguments: list[str], environment: Mapping[str, str]) -> None:

@@ -1,7 +1,7 @@
 """Web mail: what a recipient sees, small and safe.
 
-A mail is shown in a sandboxed frame without scripts, in an origin of its own; images load and links open in a new tab,
-as in any mail client, because that is what the product is about. Pages load nothing from elsewhere.
+A mail is shown in a sandboxed frame without scripts, in an origin of its own; images load, links open in a new tab or
+save a file, as in any mail client, because that is what the product is about. Pages load nothing from elsewhere.
 """
 
 import re
@@ -28,14 +28,13 @@ _PAGE_POLICY = (
     "default-src 'none'; style-src 'self'; frame-src 'self'; form-action 'self'; base-uri 'none'; "
     "frame-ancestors 'none'"
 )
+_FRAME = "allow-downloads allow-popups allow-popups-to-escape-sandbox"
 _BODY_POLICY = (
     "default-src 'none'; img-src http: https: data:; style-src 'unsafe-inline' http: https:; "
     "font-src http: https: data:; "
-    "media-src http: https:; base-uri 'none'; form-action 'none'; frame-ancestors 'self'; "
-    "sandbox allow-popups allow-popups-to-escape-sandbox"
+    f"media-src http: https:; base-uri 'none'; form-action 'none'; frame-ancestors 'self'; sandbox {_FRAME}"
 )
 _BODY_STYLE = '<style>body{margin:1rem;font:15px/1.5 system-ui,"Segoe UI",sans-serif}</style>'
-_FRAME = "allow-popups allow-popups-to-escape-sandbox"
 _STYLE = Path(__file__).with_name("webmail.css")
 
 

@@ -1,5 +1,6 @@
 """Where the tags of an HTML document are: a tokenizer that reports spans and changes nothing.
- It follows the tokenization rules of the HTML Standard (13.2.5) as a browser without scripts applies them, including
+
+It follows the tokenization rules of the HTML Standard (13.2.5) as a browser without scripts applies them, including
 what tree construction decides for the tokenizer: which elements hold raw text, and where the content is SVG or MathML.
 It additionally looks into Outlook's downlevel-hidden conditional comments, whose content is HTML for Outlook and a
 comment for everybody else. Any string is a document; time is linear in its length.

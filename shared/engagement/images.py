@@ -3,12 +3,15 @@
 import base64
 import binascii
 import re
-from urllib.parse import unquote_to_bytes
+from urllib.parse import unquote, unquote_to_bytes
+
+from shared.engagement.character_references import decode_text
 
 # One transparent pixel in 43 bytes: what an image of ours shows when it must not be fetched again.
 TRANSPARENT_GIF = "data:image/gif;base64,R0lGODlhAQABAIAAAAAAAP///yH5BAEAAAAALAAAAAABAAEAAAICRAEAOw=="
 
 _INLINE = re.compile(r"(?:cid|data):", re.IGNORECASE)
+_CONTENT_ID = re.compile(r"""\bcid:([^\s"'<>()]+)""", re.IGNORECASE)
 _IGNORED_AROUND = "".join(map(chr, range(0x21)))
 _IGNORED_INSIDE = str.maketrans("", "", "\t\n\r")
 _BASE64_MARK = re.compile(r";[ ]*base64$", re.IGNORECASE | re.ASCII)
@@ -19,6 +22,15 @@ _ASCII_WHITESPACE = b"\t\n\f\r "
 def is_inline(source: str) -> bool:
     """The image travels with the mail: `cid:` names one of its parts (RFC 2392), `data:` holds it (RFC 2397)."""
     return _INLINE.match(source.lstrip(_IGNORED_AROUND)) is not None
+
+
+def content_ids(html: str) -> frozenset[str]:
+    """The content ids that `html` names anywhere, in a style, a `srcset` or a link too; rather one too many.
+
+    >>> sorted(content_ids("<p style='background:url(&quot;cid:a%40b&quot;)'><img srcset='cid:c, cid:d 2x'>"))
+    ['a@b', 'c', 'd']
+    """
+    return frozenset(unquote(match[1]).rstrip(",;") for match in _CONTENT_ID.finditer(decode_text(html)))
 
 
 def data_image(source: str) -> tuple[str, bytes] | None:

@@ -11,7 +11,7 @@ from urllib.parse import unquote
 from uuid import UUID
 
 from shared.engagement import withdrawal
-from shared.engagement.images import data_image
+from shared.engagement.images import content_ids, data_image
 from shared.engagement.instrument import Instrumented, Link, instrument
 from shared.engagement.options import is_recipient
 from shared.engagement.tokens import Token, TokenKind, mint, verify
@@ -231,7 +231,9 @@ async def _host(
         rows.append(Operation("put", row))
     kept = {row.entity["RowKey"] for row in rows}
     old = (await _read(claim)).images
-    return [*rows, *(Operation("delete", row, "*") for row in old if row["RowKey"] not in kept)], frozenset(hosted)
+    # What a style or a link still names has to travel too: only images are hosted.
+    unneeded = frozenset(hosted - content_ids(done.html)) if hosted else frozenset()
+    return [*rows, *(Operation("delete", row, "*") for row in old if row["RowKey"] not in kept)], unneeded
 
 
 def _link_rows(partition: EmailPartition, done: Instrumented) -> list[Operation]:

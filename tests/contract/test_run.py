@@ -135,6 +135,22 @@ def test_a_port_that_is_taken_is_named_with_its_setting(
     assert re.search(rf"^Error: port {port} .*{setting}", second.output(), re.MULTILINE)
 
 
+def test_data_that_another_run_uses_is_left_alone(service: Run, start: Callable[..., Run]) -> None:
+    data = service.output_file.parent / ".local"
+    second = start(DATA_DIR=str(data))
+    assert second.ended() == 1
+    assert f"another run keeps its data in {data}" in second.output()
+    assert "DATA_DIR" in second.output()
+    assert is_answering(service.ports[0])
+
+
+def test_a_directory_that_takes_no_data_is_named_with_its_setting(start: Callable[..., Run], tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    run = start(DATA_DIR=str(tmp_path / "file"))
+    assert run.ended() == 1
+    assert re.search(rf"^Error: .*{tmp_path / 'file'} .*DATA_DIR", run.output(), re.MULTILINE)
+
+
 def test_another_host_joins_a_running_service(service: Run, start: Callable[..., Run]) -> None:
     shared = {"MICROSOFT365_PORT": str(service.ports[1]), "AZURITE_PORT": str(service.ports[2])}
     second = start("--only-host", **shared)

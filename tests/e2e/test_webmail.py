@@ -44,6 +44,8 @@ class _Handler(BaseHTTPRequestHandler):
         self.server.fetched.append((self.path, self.headers.get("Referer")))
         self.send_response(200)
         self.send_header("Content-Type", "text/html" if self.path.startswith("/page") else "image/gif")
+        if self.path.startswith("/file"):
+            self.send_header("Content-Disposition", "attachment")
         self.end_headers()
         self.wfile.write(b"<title>The page</title>" if self.path.startswith("/page") else GIF)
 
@@ -153,6 +155,16 @@ def test_a_link_opens_in_a_new_tab_without_a_referrer(
     assert opened.value.title() == "The page"
     assert ("/page?a=1&b=2", None) in elsewhere.fetched
     assert place(message) in page.url
+
+
+def test_a_link_to_a_file_saves_it(
+    anyone: httpx.Client, page: Page, context: BrowserContext, elsewhere: Elsewhere
+) -> None:
+    message = send(anyone, f'<a href="{elsewhere.url}/file/offer.pdf">offer.pdf</a>')
+    page.goto(place(message))
+    with context.expect_event("download") as download:
+        page.frame_locator("iframe").get_by_text("offer.pdf").click()
+    assert download.value.suggested_filename == "offer.pdf"
 
 
 def test_a_script_in_a_mail_does_not_run(anyone: httpx.Client, page: Page, elsewhere: Elsewhere) -> None:

@@ -284,6 +284,18 @@ async def test_inline_images_are_hosted_and_not_attached(world: World):
     assert [row["mimetype"] for row in (await world.partition(mail)).images] == ["image/png", "image/png"]
 
 
+@pytest.mark.parametrize(
+    "also", ["<p style=\"background:url('cid:logo%40contoso')\">", '<img src=x srcset="CID:logo@contoso, y 2x">']
+)
+async def test_an_inline_image_that_more_than_an_image_shows_travels_too(world: World, also: str):
+    ann = await world.contact()
+    await sent(world, ann, body=f'<img src="cid:logo@contoso">{also}', attachments=[LOGO])
+    [message] = await world.arrived(ann)
+    assert tokens_in(message["body"]["content"])[0].kind is TokenKind.IMAGE
+    assert also in message["body"]["content"]
+    assert [attachment["contentId"] for attachment in message["attachments"]] == ["logo@contoso"]
+
+
 async def test_what_is_no_image_stays_as_it_is_and_attached(world: World):
     fake = Attachment("fake.png", "image/png", b"<svg onload=alert(1)>", content_id="fake")
     body = '<img src="cid:fake"><img src="data:image/svg+xml,%3Csvg%3E"><img src="cid:nothing">'

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.engagement.images import TRANSPARENT_GIF, data_image, is_inline
+from shared.engagement.images import TRANSPARENT_GIF, content_ids, data_image, is_inline
 
 
 @given(st.binary(min_size=1), st.sampled_from(["image/png", "IMAGE/jpeg", "image/gif;x=y", "image/vnd.microsoft.icon"]))
@@ -63,6 +63,25 @@ def test_nothing_raises(text: str) -> None:
 )
 def test_an_inline_image_names_a_part_or_holds_itself(source: str, *, inline: bool) -> None:
     assert is_inline(source) is inline
+
+
+@pytest.mark.parametrize(
+    "html",
+    [
+        "<p style='background:url(cid:a@b)'>",
+        '<style>p{background:url( "CID:a@b" )}</style>',
+        "<p style='background:url(&#39;cid:a@b&#39;)'>",
+        "<a href=cid:a%40b>x</a>",
+        "<img srcset='x, cid:a@b 2x'>",
+        "<video poster='cid:a&#64;b'>",
+    ],
+)
+def test_a_content_id_is_found_wherever_it_stands(html: str) -> None:
+    assert content_ids(html) == {"a@b"}
+
+
+def test_a_word_that_only_ends_like_the_scheme_names_no_content_id() -> None:
+    assert content_ids("<p>placid:water acid: base</p>") == frozenset()
 
 
 def test_the_transparent_image_is_a_gif_of_43_bytes() -> None:

@@ -35,6 +35,11 @@ def test_segments_stay_under_what_front_ends_take(token):
     assert set(path) <= set("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_/")
 
 
+@given(tokens, st.sampled_from(["", "%2F", "%2f", "//"]))
+def test_segments_may_come_apart_in_any_way_or_not_at_all(token, between):
+    assert verify(mint(token, SECRETS).replace("/", between), SECRETS) == token
+
+
 @given(tokens, st.data())
 def test_no_other_spelling_of_a_token_is_taken(token, data):
     path = mint(token, SECRETS)
