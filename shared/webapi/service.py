@@ -104,6 +104,7 @@ async def _answer(request: Request, now: datetime, service_request: str, common:
     if organization is None:
         raise unknown_segment(address.organization)
     _say_what_it_is_about(organization, address)
+    _demand_own_name(request, caller)
     user = (organization.id, caller.user)
     with budgets().spend(user, time.monotonic, common):
         await welcome(organization, identity.user, identity.name, identity.address, now)
@@ -112,6 +113,7 @@ async def _answer(request: Request, now: datetime, service_request: str, common:
 
         async def part(request: Request, address: Address) -> Response:
             _say_what_it_is_about(organization, address)
+            _demand_own_name(request, caller)
             budgets().charge(user, 1, time.monotonic())
             # Asked for each time: an earlier part may have changed its settings.
             current = await find_organization(address.organization) or organization
@@ -142,6 +144,18 @@ def _demand_head(request: Request) -> None:
         raise Failure(
             431, "0x80060888", f"The headers have {headers:,} characters; at most {MAX_HEADERS:,} are taken together."
         )
+
+
+def _demand_own_name(request: Request, caller: Caller) -> None:
+    """Raise `Denied` where a request asks to be made as another user: answered as the caller, it would show and change
+    what that user may not ("Impersonate another user using the Web API")."""
+    for name in ("MSCRMCallerID", "CallerObjectId"):
+        wanted = request.header(name.lower()).strip().strip("{}").lower()
+        if wanted not in ("", "null", caller.user.lower()):
+            raise Denied(
+                f"Principal user is missing prvActOnBehalfOfAnotherUser: nobody acts for others here. Leave the header "
+                f"{name} out, or sign in as that user."
+            )
 
 
 def _context(request: Request, address: Address, organization: Organization, caller: Caller, now: datetime) -> Context:

@@ -30,6 +30,19 @@ async def test_headers_without_end_are_refused_before_the_token_is_looked_at(sel
     assert "at most 65,536" in refused.error
 
 
+@pytest.mark.parametrize("header", ["MSCRMCallerID", "CallerObjectId"])
+async def test_nobody_acts_for_another_user(seller: Client, manager: Client, header: str) -> None:
+    other, own = {header: manager.user}, {header: f"{{{seller.user.upper()}}}"}
+    refused = await seller.get("contacts", headers=other)
+    assert (refused.status, refused.json["error"]["code"]) == (403, "0x80040220")
+    assert header in refused.error
+    assert (await post(seller, part("GET", "contacts"), headers=other)).status == 403
+    assert (await seller.get("contacts", headers=own)).status == 200
+    parts = [part("GET", "contacts", **named) for named in (own, other)]
+    answered = replies(await post(seller, *parts, headers={"Prefer": "odata.continue-on-error"}))
+    assert [reply.status for reply in answered] == [200, 403]
+
+
 async def test_many_headers_count_together(seller: Client) -> None:
     many = {f"X-Filler-{n}": "x" * 1000 for n in range(70)}
     assert (await seller.get("contacts", headers=many)).status == 431
