@@ -1,5 +1,6 @@
 """Organizations as operators handle them: added once, moved with their links alive, removed for good."""
 
+import asyncio
 import contextlib
 import http.server
 import json
@@ -28,6 +29,7 @@ from shared.storage import agenda, blobs, emails, journal, pending_figures, prov
 from shared.storage.account import NotFound, Unavailable, account_of, host_account
 from shared.storage.organizations import (
     Organization,
+    change_settings,
     find_organization,
     forget_organizations,
     list_organizations,
@@ -141,6 +143,25 @@ async def test_a_name_that_cannot_be_is_refused_with_what_can(wrong: str) -> Non
 async def test_a_tenant_is_an_id(name: str) -> None:
     with pytest.raises(CannotManage, match="Tenant ID"):
         await organizations.add(name, "contoso.onmicrosoft.com")
+
+
+# Changing
+
+
+async def test_what_two_change_at_once_is_all_changed(made: Organization) -> None:
+    async def change(name: str) -> None:
+        assert await change_settings(made.name, lambda settings: {**settings, name: "changed"})
+
+    several = ("attachment_drive", "ee_timezone", "ee_withdrawaltext", "ee_workdaystart")
+    await asyncio.gather(*(change(name) for name in several))
+    settings = (await organizations.demand_in_use(made.name)).settings
+    assert [settings[name] for name in several] == ["changed"] * 4
+
+
+async def test_what_is_not_in_use_is_not_changed(made: Organization) -> None:
+    await organizations.remove(made.name, said.append)
+    assert await change_settings(made.name, lambda settings: {**settings, "alert_by_mail": True}) is None
+    assert await change_settings("neverthere", lambda settings: settings) is None
 
 
 # Removing
