@@ -132,13 +132,18 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
         spool_directory=Path(environment.get("SPOOL_DIR") or Path(tempfile.gettempdir()) / "email-engagement-spool"),
         spool_limit=int(_number(environment, "SPOOL_MAX_BYTES", 256 * 1024 * 1024)),
         answer_budget=_number(environment, "ANSWER_BUDGET_SECONDS", 0.15),
-        microsoft365_url=environment.get("MICROSOFT365_URL", "").rstrip("/"),
+        microsoft365_url=read_microsoft365_url(environment),
         azure_client_id=environment.get("AZURE_CLIENT_ID", ""),
         azure_client_secret=environment.get("AZURE_CLIENT_SECRET", ""),
         web_api_audience=tuple(filter(None, (a.strip() for a in environment.get("WEB_API_AUDIENCE", "").split(",")))),
         web_api_requests=_count(environment, "WEB_API_REQUESTS_PER_FIVE_MINUTES", 6000),
         claim_seconds=_number(environment, "DELIVERY_CLAIM_SECONDS", 300),
     )
+
+
+def read_microsoft365_url(environment: Mapping[str, str]) -> str:
+    """Return the base of the Microsoft 365 stand-in, "" for the real one; all that judges a webhook's address needs."""
+    return environment.get("MICROSOFT365_URL", "").rstrip("/")
 
 
 def _demand_no_local_run(environment: Mapping[str, str], secrets: Mapping[int, bytes]) -> None:
