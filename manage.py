@@ -6,7 +6,6 @@ Which deployment: `--account NAME` (the name of its storage account, with `az lo
 
 import argparse
 import asyncio
-import dataclasses
 import getpass
 import os
 import shlex
@@ -14,7 +13,6 @@ import sys
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import orjson
 
@@ -26,16 +24,15 @@ from shared.services.organizations import CannotManage
 from shared.settings import SettingError, read_link_keys, read_secrets
 from shared.storage import blobs
 from shared.storage.account import StorageError, close_session, host_account
-from shared.storage.organizations import Entry, Organization, list_entries, save_organization
+from shared.storage.organizations import Entry, Organization, change_settings, list_entries
 from shared.storage.provisioning import provision_deployment
-from shared.webapi.administering import names, settings_from
+from shared.webapi.administering import names, settings_from, words_of
 from shared.webapi.errors import Failure
 
 DONE, REFUSED, BROKEN = 0, 1, 3
 """Exit codes; argparse ends with 2 where the command line is not understood."""
 
 PASSPHRASE = "EXPORT_PASSPHRASE"  # noqa: S105 - the name of a variable
-_SECRETS = frozenset({"alert_webhook_secret"})
 
 type Options = argparse.Namespace
 
@@ -111,7 +108,7 @@ async def _list(_: Options) -> None:
 
 def _line(entry: Entry) -> tuple[str, ...]:
     found = entry.organization
-    following = _word(found.settings["isemailmonitoringallowed"]) if not entry.state else ""
+    following = words_of(found)["isemailmonitoringallowed"] if not entry.state else ""
     return found.name, entry.state or "in use", following, found.tenant, found.storage_account or host_account().name
 
 
@@ -124,17 +121,18 @@ async def _show(options: Options) -> None:
         "id": found.id,
         "tenant": found.tenant,
         "storage account": found.account.name,
-        **{name: "(set)" if name in _SECRETS and value else value for name, value in found.settings.items()},
+        # One that is removed has no settings any more, and one that is not restored yet has not got them.
+        **(words_of(found) if not entry.state else {}),
     }
     for name, value in shown.items():
-        print(f"{name:<36}{_word(value)}")
+        print(f"{name:<36}{value}".rstrip())
 
 
 async def _set(options: Options) -> None:
-    organization = await organizations.demand_in_use(options.name)
+    await organizations.demand_in_use(options.name)
     words = dict(_pair(word) for word in options.settings)
-    changed = settings_from(organization.settings, words)
-    await save_organization(dataclasses.replace(organization, settings=changed))
+    if await change_settings(options.name, lambda settings: settings_from(settings, words)) is None:
+        raise CannotManage(f"{options.name} is not in use any more")
     print(f"{options.name} is changed; every instance knows within half a minute.")
 
 
@@ -257,12 +255,6 @@ def _pair(word: str) -> tuple[str, str]:
     if not sign:
         raise CannotManage(f"{word!r} sets nothing: give NAME=VALUE, such as isemailmonitoringallowed=on")
     return name.strip(), value
-
-
-def _word(value: Any) -> str:
-    if isinstance(value, bool):
-        return "on" if value else "off"
-    return ", ".join(value) if isinstance(value, list | tuple) else str(value)
 
 
 def _say(text: str) -> None:

@@ -105,6 +105,7 @@ def test_an_organization_is_added_shown_changed_exported_removed_and_restored(
     shown = dict(line.split(maxsplit=1) for line in run("show", name).stdout.splitlines() if len(line.split()) > 1)
     assert (shown["tenant"], shown["isemailmonitoringallowed"]) == (TENANT, "off")
     assert (shown["untouched_domains"], shown["ee_timezone"]) == ("app.example.com", "Europe/Berlin")
+    assert shown["ee_cardkindsoff"] == "firstclick;attachmentopened;reply", "settings have the names that `set` takes"
 
     directory, secret = tmp_path / "out", {"EXPORT_PASSPHRASE": "correct horse battery"}
     exported = run("export", name, str(directory), **secret)
@@ -112,6 +113,7 @@ def test_an_organization_is_added_shown_changed_exported_removed_and_restored(
     assert run("remove", name, "--yes").returncode == 0
     refused = run("add", name, "--tenant", TENANT)
     assert (refused.returncode, "never given again" in refused.stderr) == (1, True)
+    assert "isemailmonitoringallowed" not in run("show", name).stdout, "what is removed has no settings"
     listed = next(line for line in run("list").stdout.splitlines() if line.startswith(name))
     assert listed.split()[1:3] == ["removed", TENANT]
 
@@ -157,6 +159,18 @@ def test_a_setting_that_is_not_known_is_named_with_the_closest_one(configured: N
     done = run("set", name, "untouched_domain=app.example.com")
     assert (done.returncode, "did you mean untouched_domains?" in done.stderr) == (1, True)
     assert run("remove", name, "--yes").returncode == 0
+
+
+def test_a_webhook_is_set_from_a_shell_that_knows_the_storage_account_only(configured: None, name: str) -> None:
+    alone = dict.fromkeys(("TOKEN_SECRETS", "TOKEN_KEY", "BASE_URL", "MICROSOFT365_URL"), "")
+    run("add", name, "--tenant", TENANT, **alone)
+    secret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+    words = ("ee_alertwebhook=https://hooks.example.com/x", f"ee_alertwebhooksecret={secret}")
+    done = run("set", name, *words, **alone)
+    assert done.returncode == 0, done.stderr
+    shown = run("show", name, **alone).stdout
+    assert ("https://hooks.example.com/x" in shown, secret in shown) == (True, False)
+    assert run("remove", name, "--yes", **alone).returncode == 0
 
 
 def test_storage_that_does_not_answer_is_said_with_what_to_check() -> None:
