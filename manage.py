@@ -153,17 +153,24 @@ async def _restore(options: Options) -> None:
     secrets = read_secrets(os.environ) if os.environ.get("TOKEN_SECRETS") else {}
     # The passphrase first: one that is wrong should not leave half an organization behind.
     keys = restoring.read_link_keys(options.directory, _passphrase(twice=False), secrets)
-    organization = await restoring.restore(options.directory, options.storage_account, _say)
+
+    def file_of(organization: Organization) -> Path:
+        return Path(options.keys_file or options.directory / f"{LINK_KEYS}{organization.name}")
+
+    def hand_over(organization: Organization) -> None:
+        if keys:
+            with exporting.private(file_of(organization)) as out:
+                out.write(keys.encode())
+
+    organization = await restoring.restore(options.directory, options.storage_account, _say, hand_over)
     print(f"{organization.name} is restored, with an empty history.")
     _tell_of_account(organization)
     if keys:
-        _hand_over(organization.name, keys, options.keys_file or options.directory / f"{LINK_KEYS}{organization.name}")
+        _tell_of_keys(organization.name, file_of(organization))
 
 
-def _hand_over(name: str, keys: str, file: Path) -> None:
-    """Write the link keys where nobody else can read them, and say how they become an app setting."""
-    with exporting.private(file) as out:
-        out.write(keys.encode())
+def _tell_of_keys(name: str, file: Path) -> None:
+    """Say how the link keys become an app setting."""
     setting, quoted = f"{LINK_KEYS}{name.upper()}", shlex.quote(str(file))
     secret = setting.replace("_", "-").lower()
     print(f"Its old links need the app setting {setting}. Its value is in {file}: a secret, for your eyes only.")
@@ -173,7 +180,7 @@ def _hand_over(name: str, keys: str, file: Path) -> None:
         f"    azd env set ORGANIZATIONS_WITH_LINK_KEYS {name}   # beside those that it names already, parted by commas"
     )
     print("    azd provision")
-    print(f"  On this machine: put it into local.settings.json as {setting} and start again.")
+    print(f"  On this machine: start again with {setting} in the environment or in local.settings.json.")
     print("  Then delete the file.")
 
 
