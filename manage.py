@@ -23,7 +23,7 @@ from shared.services.errors import Missing, Refused
 from shared.services.organizations import CannotManage
 from shared.settings import SettingError, read_link_keys, read_secrets
 from shared.storage import blobs
-from shared.storage.account import StorageError, close_session, host_account
+from shared.storage.account import StorageError, close_identity, close_session, host_account
 from shared.storage.organizations import Entry, Organization, change_settings, list_entries
 from shared.storage.provisioning import provision_deployment
 from shared.webapi.administering import names, settings_from, words_of
@@ -73,10 +73,12 @@ async def _run(options: Options) -> int:
     finally:
         await blobs.close_clients()
         await close_session()
+        await close_identity()
 
 
 def _choose_deployment(account: str) -> None:
     if account:
+        organizations.demand_account_name(account)
         os.environ.pop("AzureWebJobsStorage", None)
         os.environ["AzureWebJobsStorage__accountName"] = account  # noqa: SIM112 - Azure spells it so
     elif not {"AzureWebJobsStorage", "AzureWebJobsStorage__accountName"} & os.environ.keys():

@@ -13,7 +13,7 @@ from shared.engagement.link_keys import dump_link_keys, parse_link_keys
 from shared.engagement.tokens import link_key
 from shared.services.exporting import BLOBS, FORMAT, LINK_KEYS, MANIFEST, RECORDS
 from shared.services.images import image_type
-from shared.services.organizations import CannotManage, Say, place
+from shared.services.organizations import CannotManage, Say, claim, place
 from shared.services.wrapping import unwrap
 from shared.storage import blobs
 from shared.storage.calls import side_by_side
@@ -21,7 +21,6 @@ from shared.storage.organizations import (
     DEFAULT_SETTINGS,
     Entry,
     Organization,
-    claim_name,
     is_valid_name,
     read_entry,
     save_state,
@@ -81,7 +80,7 @@ def _demand_whole(directory: Path, manifest: Mapping[str, Any]) -> None:
 
 async def _claim(organization: Organization) -> None:
     name = organization.name
-    if await claim_name(organization, "restoring"):
+    if await claim(organization, "restoring"):
         return
     entry = await _entry(name)
     if not entry.state:

@@ -204,21 +204,34 @@ async def authorization(account: Account, string_to_sign: Callable[[], str]) -> 
 _credential: Any = None
 
 
-async def _identity_token() -> str:
-    """Return the managed identity's token for storage; azure-identity keeps and renews it.
-
-    Raises `Unavailable` where the identity cannot sign in: no call was refused, and the same one may succeed later.
-    """
+def identity() -> Any:
+    """Return what signs in where an account has no key: the managed identity, or whoever `az login` has signed in."""
     global _credential
-    from azure.core.exceptions import AzureError
-
     if _credential is None:
         from azure.identity.aio import DefaultAzureCredential, ManagedIdentityCredential
 
         client_id = read_storage(os.environ).client_id
         _credential = ManagedIdentityCredential(client_id=client_id) if client_id else DefaultAzureCredential()
+    return _credential
+
+
+async def close_identity() -> None:
+    """Close the connections that signing in has opened."""
+    global _credential
+    if _credential is not None:
+        await _credential.close()
+        _credential = None
+
+
+async def _identity_token() -> str:
+    """Return the managed identity's token for storage; azure-identity keeps and renews it.
+
+    Raises `Unavailable` where the identity cannot sign in: no call was refused, and the same one may succeed later.
+    """
+    from azure.core.exceptions import AzureError
+
     try:
-        token = await _credential.get_token("https://storage.azure.com/.default")
+        token = await identity().get_token("https://storage.azure.com/.default")
     except (AzureError, OSError) as error:
         raise Unavailable(0, type(error).__name__, str(error)) from None
     return str(token.token)

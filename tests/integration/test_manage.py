@@ -5,12 +5,16 @@ import os
 import subprocess
 import sys
 import uuid
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from local import azurite
+from local.processes import stop
 from shared.storage import emails
 from shared.storage.organizations import Organization
+from tests.conftest import free_ports
 from tests.figures_world import running
 from tests.journalled_hits import SENT
 from tests.sent_mail import put_sent_email
@@ -68,6 +72,15 @@ async def test_a_person_is_exported_and_erased_after_asking(organization: Organi
     assert (await mail_of(organization, mail)).interactions == ()
     gone = await asyncio.to_thread(run, "export-person", *person, str(file))
     assert (gone.returncode, "Does Not Exist" in gone.stderr) == (1, True)
+
+
+@pytest.fixture
+def empty_account() -> Iterator[str]:
+    """The connection string of an account that nobody has put anything into."""
+    port = free_ports(3)
+    process = azurite.start(port, None)
+    yield azurite.connection_string(port)
+    stop(process)
 
 
 @pytest.fixture
@@ -141,6 +154,8 @@ def test_removing_asks_for_the_name(configured: None, name: str) -> None:
         (("show", "nosuchone"), "there is no organization 'nosuchone'"),
         (("add", "Contoso", "--tenant", TENANT), "lower-case letters and digits"),
         (("set", "nosuchone", "x=1"), "there is no organization 'nosuchone'"),
+        (("--account", "https://contoso.table.core.windows.net", "list"), "no name of a storage account"),
+        (("add", "contoso", "--tenant", TENANT, "--storage-account", "Contoso Data"), "no name of a storage account"),
         (("restore", "/nowhere"), "manifest.json is missing"),
     ],
     ids=str,
@@ -180,6 +195,18 @@ def test_storage_that_does_not_answer_is_said_with_what_to_check() -> None:
     done = run("list", AzureWebJobsStorage=nowhere)
     assert (done.returncode, "Traceback" in done.stderr) == (3, False)
     assert "az login" in done.stderr
+
+
+def test_what_an_account_without_a_deployment_lacks_is_said(configured: None, name: str, empty_account: str) -> None:
+    done = run("add", name, "--tenant", TENANT, AzureWebJobsStorage=empty_account)
+    assert (done.returncode, "make its tables and queues with `provision`" in done.stderr) == (1, True), done.stderr
+
+
+def test_an_identity_that_cannot_sign_in_is_said_and_nothing_else(tmp_path: Path) -> None:
+    nobody = {"PATH": str(tmp_path), "HOME": str(tmp_path), "AZURE_CLIENT_ID": "", "AZURE_CLIENT_SECRET": ""}
+    done = run("--account", "nosuchaccount", "list", **nobody)
+    assert (done.returncode, "az login" in done.stderr) == (3, True)
+    assert "Unclosed" not in done.stderr
 
 
 def test_without_a_passphrase_nothing_is_exported(configured: None, name: str, tmp_path: Path) -> None:
