@@ -4,10 +4,11 @@ On Azure they are application settings, locally ``local.settings.json``; both re
 """
 
 import base64
-import binascii
 import hashlib
 import ipaddress
+import math
 import os
+import re
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -22,6 +23,10 @@ _SET_BY_AZURE = ("WEBSITE_INSTANCE_ID", "WEBSITE_SITE_NAME")
 (learn.microsoft.com/azure/app-service/reference-app-settings#app-environment)."""
 _SAMPLE_SECRET = "c3d9b59e642494c189a997ec577ebf0341dc32b289a2943de43a04bb8a5318d5"  # noqa: S105 - its SHA-256
 """SHA-256 of the secret in ``local.settings.sample.json``, which everybody knows."""
+
+
+_ADDRESS = re.compile(r"https?://([A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?(/[A-Za-z0-9._~-]+)*")
+"""What links can begin with: it stands in mail as it is, so in ASCII, without query and fragment."""
 
 
 class SettingError(ValueError):
@@ -174,13 +179,17 @@ def read_secrets(environment: Mapping[str, str]) -> dict[int, bytes]:
         key, _, value = entry.partition(":")
         try:
             secret = base64.b64decode(value, validate=True)
-        except binascii.Error:
+        except ValueError:
             secret = b""
         if not key.isascii() or not key.isdigit() or int(key) > 255 or len(secret) < 32:
             raise SettingError(
                 "TOKEN_SECRETS must be id:secret,... with ids 0-255 and secrets of 32 bytes or more in base64"
             )
-        secrets[int(key)] = secret
+        if secrets.setdefault(int(key), secret) != secret:
+            raise SettingError(
+                f"TOKEN_SECRETS holds two secrets with the id {int(key)}: links signed with one of them would die; "
+                "give the other an id of its own"
+            )
     if not secrets:
         raise SettingError("TOKEN_SECRETS is not set: links cannot be signed; give 1:<32 random bytes in base64>")
     return secrets
@@ -202,7 +211,7 @@ def read_link_keys(environment: Mapping[str, str]) -> LinkKeys:
 def _token_key(text: str, secrets: Mapping[int, bytes]) -> int:
     if not text and len(secrets) == 1:
         return next(iter(secrets))
-    if not text.isdigit() or int(text) not in secrets:
+    if not (text.isascii() and text.isdigit()) or int(text) not in secrets:
         raise SettingError("TOKEN_KEY must name one of the ids in TOKEN_SECRETS")
     return int(text)
 
@@ -216,7 +225,7 @@ def _networks(text: str) -> tuple[Network, ...]:
 
 def _url(environment: Mapping[str, str], name: str) -> str:
     value = environment.get(name, "").rstrip("/")
-    if not value.startswith(("http://", "https://")):
+    if not _ADDRESS.fullmatch(value):
         raise SettingError(f"{name} must be the address that recipients reach, such as https://mail.example.com")
     return value
 
@@ -230,6 +239,9 @@ def _count(environment: Mapping[str, str], name: str, default: int) -> int:
 
 def _number(environment: Mapping[str, str], name: str, default: float) -> float:
     try:
-        return float(environment.get(name) or default)
+        number = float(environment.get(name) or default)
     except ValueError:
-        raise SettingError(f"{name} must be a number") from None
+        number = math.nan
+    if not 0 < number < math.inf:
+        raise SettingError(f"{name} must be a number above 0")
+    return number

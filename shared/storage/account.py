@@ -77,8 +77,8 @@ class Account:
         return f"Account({self.name})"
 
 
-def parse_connection_string(text: str) -> Account:
-    """Return the account that a connection string names; raise `SettingError` where it is malformed."""
+def parse_connection_string(text: str, setting: str = "AzureWebJobsStorage") -> Account:
+    """Return the account that a connection string names; raise `SettingError` naming `setting` where there is none."""
     if text.strip() == "UseDevelopmentStorage=true":
         text = (
             "DefaultEndpointsProtocol=http;AccountName=devstoreaccount1;AccountKey=Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50u"
@@ -90,7 +90,7 @@ def parse_connection_string(text: str) -> Account:
     try:
         key = base64.b64decode(parts["AccountKey"], validate=True)
     except (KeyError, ValueError):
-        raise SettingError("a storage connection string needs AccountName and AccountKey (base64)") from None
+        raise SettingError(f"{setting} must be a connection string with AccountName and AccountKey (base64)") from None
     scheme, suffix = parts.get("DefaultEndpointsProtocol", "https"), parts.get("EndpointSuffix", "core.windows.net")
     table, queue, blob = (
         parts.get(f"{service.capitalize()}Endpoint", f"{scheme}://{name}.{service}.{suffix}").rstrip("/")
@@ -118,7 +118,7 @@ def account_of(organization: str) -> Account:
     own = os.environ.get(account_setting(organization), "")
     if not own:
         return host_account()
-    return parse_connection_string(own) if "=" in own else _account_with_identity(own)
+    return parse_connection_string(own, account_setting(organization)) if "=" in own else _account_with_identity(own)
 
 
 def account_setting(organization: str) -> str:
