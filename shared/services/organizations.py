@@ -28,6 +28,13 @@ type Say = Callable[[str], None]
 """Takes a line about how far a long piece of work is."""
 
 
+_REMEDIES: Mapping[State, str] = {
+    "removing": "finish that with `remove`",
+    "restoring": "finish that with `restore`",
+    "removed": "only `restore` brings it back, from an export of it",
+}
+
+
 class CannotManage(Exception):
     """What an operator asks for cannot be; the message says why and what to do."""
 
@@ -91,7 +98,7 @@ async def demand_in_use(name: str) -> Organization:
     """Return an organization that is in use; raise `CannotManage` where it is not."""
     entry = await demand(name)
     if entry.state:
-        raise CannotManage(f"{name} is not in use: it is {entry.state}")
+        raise CannotManage(f"{name} is not in use: it is {entry.state}; {_REMEDIES[entry.state]}")
     return entry.organization
 
 

@@ -231,6 +231,8 @@ async def test_a_removal_that_was_broken_off_is_finished_by_repeating_it(
     assert entry.state == "removing"
     with pytest.raises(CannotManage, match="is removing"):
         await organizations.add(made.name, TENANT)
+    with pytest.raises(CannotManage, match="finish that with `remove`"):
+        await organizations.demand_in_use(made.name)
     await organizations.remove(made.name, said.append)
     entry = await read_entry(made.name)
     assert entry is not None
@@ -638,7 +640,7 @@ async def test_an_app_setting_that_leads_elsewhere_is_noticed_before_anything_is
     environment.setenv(f"STORAGE_{name.upper()}", other_account)
     account_of.cache_clear()
     with pytest.raises(CannotManage, match=f"correct STORAGE_{name.upper()}"):
-        await organizations.add(name, TENANT, "a-third-account")
+        await organizations.add(name, TENANT, "athirdaccount")
     await organizations.add(name, TENANT)
     environment.setenv(f"STORAGE_{name.upper()}", "")
     forget()
