@@ -6,7 +6,6 @@ Which deployment: `--account NAME` (the name of its storage account, with `az lo
 
 import argparse
 import asyncio
-import dataclasses
 import getpass
 import os
 import shlex
@@ -14,7 +13,6 @@ import sys
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import orjson
 
@@ -25,17 +23,16 @@ from shared.services.errors import Missing, Refused
 from shared.services.organizations import CannotManage
 from shared.settings import SettingError, read_link_keys, read_secrets
 from shared.storage import blobs
-from shared.storage.account import StorageError, close_session, host_account
-from shared.storage.organizations import Entry, Organization, list_entries, save_organization
+from shared.storage.account import StorageError, close_identity, close_session, host_account
+from shared.storage.organizations import Entry, Organization, change_settings, list_entries
 from shared.storage.provisioning import provision_deployment
-from shared.webapi.administering import names, settings_from
+from shared.webapi.administering import names, settings_from, words_of
 from shared.webapi.errors import Failure
 
 DONE, REFUSED, BROKEN = 0, 1, 3
 """Exit codes; argparse ends with 2 where the command line is not understood."""
 
 PASSPHRASE = "EXPORT_PASSPHRASE"  # noqa: S105 - the name of a variable
-_SECRETS = frozenset({"alert_webhook_secret"})
 
 type Options = argparse.Namespace
 
@@ -76,10 +73,12 @@ async def _run(options: Options) -> int:
     finally:
         await blobs.close_clients()
         await close_session()
+        await close_identity()
 
 
 def _choose_deployment(account: str) -> None:
     if account:
+        organizations.demand_account_name(account)
         os.environ.pop("AzureWebJobsStorage", None)
         os.environ["AzureWebJobsStorage__accountName"] = account  # noqa: SIM112 - Azure spells it so
     elif not {"AzureWebJobsStorage", "AzureWebJobsStorage__accountName"} & os.environ.keys():
@@ -111,7 +110,7 @@ async def _list(_: Options) -> None:
 
 def _line(entry: Entry) -> tuple[str, ...]:
     found = entry.organization
-    following = _word(found.settings["isemailmonitoringallowed"]) if not entry.state else ""
+    following = words_of(found)["isemailmonitoringallowed"] if not entry.state else ""
     return found.name, entry.state or "in use", following, found.tenant, found.storage_account or host_account().name
 
 
@@ -124,17 +123,18 @@ async def _show(options: Options) -> None:
         "id": found.id,
         "tenant": found.tenant,
         "storage account": found.account.name,
-        **{name: "(set)" if name in _SECRETS and value else value for name, value in found.settings.items()},
+        # One that is removed has no settings any more, and one that is not restored yet has not got them.
+        **(words_of(found) if not entry.state else {}),
     }
     for name, value in shown.items():
-        print(f"{name:<36}{_word(value)}")
+        print(f"{name:<36}{value}".rstrip())
 
 
 async def _set(options: Options) -> None:
-    organization = await organizations.demand_in_use(options.name)
+    await organizations.demand_in_use(options.name)
     words = dict(_pair(word) for word in options.settings)
-    changed = settings_from(organization.settings, words)
-    await save_organization(dataclasses.replace(organization, settings=changed))
+    if await change_settings(options.name, lambda settings: settings_from(settings, words)) is None:
+        raise CannotManage(f"{options.name} is not in use any more")
     print(f"{options.name} is changed; every instance knows within half a minute.")
 
 
@@ -155,17 +155,24 @@ async def _restore(options: Options) -> None:
     secrets = read_secrets(os.environ) if os.environ.get("TOKEN_SECRETS") else {}
     # The passphrase first: one that is wrong should not leave half an organization behind.
     keys = restoring.read_link_keys(options.directory, _passphrase(twice=False), secrets)
-    organization = await restoring.restore(options.directory, options.storage_account, _say)
+
+    def file_of(organization: Organization) -> Path:
+        return Path(options.keys_file or options.directory / f"{LINK_KEYS}{organization.name}")
+
+    def hand_over(organization: Organization) -> None:
+        if keys:
+            with exporting.private(file_of(organization)) as out:
+                out.write(keys.encode())
+
+    organization = await restoring.restore(options.directory, options.storage_account, _say, hand_over)
     print(f"{organization.name} is restored, with an empty history.")
     _tell_of_account(organization)
     if keys:
-        _hand_over(organization.name, keys, options.keys_file or options.directory / f"{LINK_KEYS}{organization.name}")
+        _tell_of_keys(organization.name, file_of(organization))
 
 
-def _hand_over(name: str, keys: str, file: Path) -> None:
-    """Write the link keys where nobody else can read them, and say how they become an app setting."""
-    with exporting.private(file) as out:
-        out.write(keys.encode())
+def _tell_of_keys(name: str, file: Path) -> None:
+    """Say how the link keys become an app setting."""
     setting, quoted = f"{LINK_KEYS}{name.upper()}", shlex.quote(str(file))
     secret = setting.replace("_", "-").lower()
     print(f"Its old links need the app setting {setting}. Its value is in {file}: a secret, for your eyes only.")
@@ -175,7 +182,7 @@ def _hand_over(name: str, keys: str, file: Path) -> None:
         f"    azd env set ORGANIZATIONS_WITH_LINK_KEYS {name}   # beside those that it names already, parted by commas"
     )
     print("    azd provision")
-    print(f"  On this machine: put it into local.settings.json as {setting} and start again.")
+    print(f"  On this machine: start again with {setting} in the environment or in local.settings.json.")
     print("  Then delete the file.")
 
 
@@ -257,12 +264,6 @@ def _pair(word: str) -> tuple[str, str]:
     if not sign:
         raise CannotManage(f"{word!r} sets nothing: give NAME=VALUE, such as isemailmonitoringallowed=on")
     return name.strip(), value
-
-
-def _word(value: Any) -> str:
-    if isinstance(value, bool):
-        return "on" if value else "off"
-    return ", ".join(value) if isinstance(value, list | tuple) else str(value)
 
 
 def _say(text: str) -> None:

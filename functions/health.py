@@ -12,8 +12,10 @@ _HEADERS = {"Cache-Control": "no-store"}
 async def health(req: func.HttpRequest) -> func.HttpResponse:  # noqa: ARG001 - the worker passes it by name
     """Live: answer 200 as soon as the app is loaded and its settings are right."""
     from shared.settings import settings
+    from shared.storage.account import host_account
 
     settings()
+    host_account()
     return func.HttpResponse("healthy", mimetype="text/plain", headers=_HEADERS)
 
 

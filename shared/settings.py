@@ -4,10 +4,11 @@ On Azure they are application settings, locally ``local.settings.json``; both re
 """
 
 import base64
-import binascii
 import hashlib
 import ipaddress
+import math
 import os
+import re
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -22,6 +23,10 @@ _SET_BY_AZURE = ("WEBSITE_INSTANCE_ID", "WEBSITE_SITE_NAME")
 (learn.microsoft.com/azure/app-service/reference-app-settings#app-environment)."""
 _SAMPLE_SECRET = "c3d9b59e642494c189a997ec577ebf0341dc32b289a2943de43a04bb8a5318d5"  # noqa: S105 - its SHA-256
 """SHA-256 of the secret in ``local.settings.sample.json``, which everybody knows."""
+
+
+_ADDRESS = re.compile(r"https?://([A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?(/[A-Za-z0-9._~-]+)*")
+"""What links can begin with: it stands in mail as it is, so in ASCII, without query and fragment."""
 
 
 class SettingError(ValueError):
@@ -132,13 +137,18 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
         spool_directory=Path(environment.get("SPOOL_DIR") or Path(tempfile.gettempdir()) / "email-engagement-spool"),
         spool_limit=int(_number(environment, "SPOOL_MAX_BYTES", 256 * 1024 * 1024)),
         answer_budget=_number(environment, "ANSWER_BUDGET_SECONDS", 0.15),
-        microsoft365_url=environment.get("MICROSOFT365_URL", "").rstrip("/"),
+        microsoft365_url=read_microsoft365_url(environment),
         azure_client_id=environment.get("AZURE_CLIENT_ID", ""),
         azure_client_secret=environment.get("AZURE_CLIENT_SECRET", ""),
         web_api_audience=tuple(filter(None, (a.strip() for a in environment.get("WEB_API_AUDIENCE", "").split(",")))),
         web_api_requests=_count(environment, "WEB_API_REQUESTS_PER_FIVE_MINUTES", 6000),
         claim_seconds=_number(environment, "DELIVERY_CLAIM_SECONDS", 300),
     )
+
+
+def read_microsoft365_url(environment: Mapping[str, str]) -> str:
+    """Return the base of the Microsoft 365 stand-in, "" for the real one; all that judges a webhook's address needs."""
+    return environment.get("MICROSOFT365_URL", "").rstrip("/")
 
 
 def _demand_no_local_run(environment: Mapping[str, str], secrets: Mapping[int, bytes]) -> None:
@@ -169,13 +179,17 @@ def read_secrets(environment: Mapping[str, str]) -> dict[int, bytes]:
         key, _, value = entry.partition(":")
         try:
             secret = base64.b64decode(value, validate=True)
-        except binascii.Error:
+        except ValueError:
             secret = b""
         if not key.isascii() or not key.isdigit() or int(key) > 255 or len(secret) < 32:
             raise SettingError(
                 "TOKEN_SECRETS must be id:secret,... with ids 0-255 and secrets of 32 bytes or more in base64"
             )
-        secrets[int(key)] = secret
+        if secrets.setdefault(int(key), secret) != secret:
+            raise SettingError(
+                f"TOKEN_SECRETS holds two secrets with the id {int(key)}: links signed with one of them would die; "
+                "give the other an id of its own"
+            )
     if not secrets:
         raise SettingError("TOKEN_SECRETS is not set: links cannot be signed; give 1:<32 random bytes in base64>")
     return secrets
@@ -197,7 +211,7 @@ def read_link_keys(environment: Mapping[str, str]) -> LinkKeys:
 def _token_key(text: str, secrets: Mapping[int, bytes]) -> int:
     if not text and len(secrets) == 1:
         return next(iter(secrets))
-    if not text.isdigit() or int(text) not in secrets:
+    if not (text.isascii() and text.isdigit()) or int(text) not in secrets:
         raise SettingError("TOKEN_KEY must name one of the ids in TOKEN_SECRETS")
     return int(text)
 
@@ -211,7 +225,7 @@ def _networks(text: str) -> tuple[Network, ...]:
 
 def _url(environment: Mapping[str, str], name: str) -> str:
     value = environment.get(name, "").rstrip("/")
-    if not value.startswith(("http://", "https://")):
+    if not _ADDRESS.fullmatch(value):
         raise SettingError(f"{name} must be the address that recipients reach, such as https://mail.example.com")
     return value
 
@@ -225,6 +239,9 @@ def _count(environment: Mapping[str, str], name: str, default: int) -> int:
 
 def _number(environment: Mapping[str, str], name: str, default: float) -> float:
     try:
-        return float(environment.get(name) or default)
+        number = float(environment.get(name) or default)
     except ValueError:
-        raise SettingError(f"{name} must be a number") from None
+        number = math.nan
+    if not 0 < number < math.inf:
+        raise SettingError(f"{name} must be a number above 0")
+    return number

@@ -13,6 +13,7 @@ Mail, its timeline, figures and cards stay behind.
 """
 
 import os
+import shutil
 from collections.abc import AsyncIterator, Mapping
 from datetime import datetime
 from pathlib import Path
@@ -26,6 +27,7 @@ from shared.engagement.tokens import link_key
 from shared.services.organizations import CannotManage, Say
 from shared.services.wrapping import MIN_PASSPHRASE, wrap
 from shared.storage import blobs
+from shared.storage.account import NotFound
 from shared.storage.calls import side_by_side
 from shared.storage.organizations import Organization
 from shared.storage.tables import Entity
@@ -81,12 +83,19 @@ async def export(
 
 
 def _prepare(directory: Path) -> None:
+    if directory.exists() and not directory.is_dir():
+        raise CannotManage(f"{directory} is a file: name a directory")
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     if (directory / MANIFEST).exists():
         raise CannotManage(f"{directory} holds an export already: name another directory")
     strange = {child.name for child in directory.iterdir()} - {RECORDS, BLOBS, LINK_KEYS}
+    if (directory / BLOBS).exists() and not (directory / RECORDS).exists():
+        # A broken-off export has written records first: these blobs are somebody's.
+        strange.add(BLOBS)
     if strange:
         raise CannotManage(f"{directory} is not empty ({min(strange)}): name another directory")
+    # What was there then may be gone since.
+    shutil.rmtree(directory / BLOBS, ignore_errors=True)
 
 
 async def _write_records(organization: Organization, file: Path, say: Say) -> int:
@@ -113,12 +122,21 @@ def _exported(row: Entity) -> Entity:
 async def _write_blobs(organization: Organization, directory: Path, say: Say) -> int:
     count = 0
     async for names in _batches(organization):
-        contents = await side_by_side(lambda name: blobs.get(organization, name), names)
+        contents = await side_by_side(lambda name: _content(organization, name), names)
         for name, content in zip(names, contents, strict=True):
-            _write(directory / name, content)
-        count += len(names)
+            if content is not None:
+                _write(directory / name, content)
+                count += 1
         say(f"{count} images and other blobs exported ...")
     return count
+
+
+async def _content(organization: Organization, name: str) -> bytes | None:
+    """Return a blob, None where it has been deleted since it was listed: people go on working."""
+    try:
+        return await blobs.get(organization, name)
+    except NotFound:
+        return None
 
 
 async def _batches(organization: Organization) -> AsyncIterator[list[str]]:
@@ -150,5 +168,12 @@ def _write(file: Path, content: bytes) -> None:
 
 
 def private(file: Path) -> BinaryIO:
-    """Open a file for writing that nobody else may read: it holds people's data or keys."""
-    return os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb")
+    """Open a file for writing that nobody else may read: it holds people's data or keys.
+
+    Raises OSError, also for a symbolic link, which would lead the data elsewhere.
+    """
+    opened = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW, 0o600)
+    # One that was there keeps its mode and its content otherwise.
+    os.fchmod(opened, 0o600)
+    os.ftruncate(opened, 0)
+    return os.fdopen(opened, "wb")

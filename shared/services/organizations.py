@@ -5,16 +5,18 @@ by doing it again.
 """
 
 import os
+import re
 import uuid
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from shared.storage import agenda
-from shared.storage.account import account_of, account_setting, host_account
+from shared.storage.account import NotFound, account_of, account_setting, host_account
 from shared.storage.organizations import (
     DEFAULT_SETTINGS,
     Entry,
     Organization,
+    State,
     claim_name,
     is_valid_name,
     read_entry,
@@ -24,6 +26,13 @@ from shared.storage.provisioning import delete_storage, make_storage
 
 type Say = Callable[[str], None]
 """Takes a line about how far a long piece of work is."""
+
+
+_REMEDIES: Mapping[State, str] = {
+    "removing": "finish that with `remove`",
+    "restoring": "finish that with `restore`",
+    "removed": "only `restore` brings it back, from an export of it",
+}
 
 
 class CannotManage(Exception):
@@ -56,12 +65,24 @@ async def add(
     await make_storage(organization)
     if entry is not None:
         return entry.organization, False
-    if not await claim_name(organization):
+    if not await claim(organization):
         # Somebody was faster: what they have made is judged as if it had been there.
         entry = await demand(name)
         _demand_same(entry, organization)
         return entry.organization, False
     return organization, True
+
+
+async def claim(organization: Organization, state: State = "") -> bool:
+    """Take a name that was never given and return whether it was free; raise `CannotManage` where there is no registry
+    to write it into."""
+    try:
+        return await claim_name(organization, state)
+    except NotFound:
+        raise CannotManage(
+            f"the storage account {host_account().name} holds no deployment: check which one is meant, or make its "
+            "tables and queues with `provision`"
+        ) from None
 
 
 async def demand(name: str) -> Entry:
@@ -77,7 +98,7 @@ async def demand_in_use(name: str) -> Organization:
     """Return an organization that is in use; raise `CannotManage` where it is not."""
     entry = await demand(name)
     if entry.state:
-        raise CannotManage(f"{name} is not in use: it is {entry.state}")
+        raise CannotManage(f"{name} is not in use: it is {entry.state}; {_REMEDIES[entry.state]}")
     return entry.organization
 
 
@@ -118,7 +139,9 @@ def reach(organization: Organization) -> None:
 def place(organization: Organization, storage_account: str) -> Organization:
     """Return an organization with the account that its data are to be in: `storage_account`, or what the app settings
     name; raise `CannotManage` where the two disagree."""
-    if not storage_account and os.environ.get(account_setting(organization.name)):
+    if storage_account:
+        demand_account_name(storage_account)
+    elif os.environ.get(account_setting(organization.name)):
         storage_account = account_of(organization.name).name
     if storage_account == host_account().name:
         storage_account = ""
@@ -127,6 +150,13 @@ def place(organization: Organization, storage_account: str) -> Organization:
     )
     reach(placed)
     return placed
+
+
+def demand_account_name(text: str) -> None:
+    """Raise `CannotManage` where a text cannot be the name of a storage account (learn.microsoft.com, "Storage account
+    overview", names): an address or a connection string would be taken for one and become part of a host name."""
+    if not re.fullmatch(r"[a-z0-9]{3,24}", text):
+        raise CannotManage(f"{text!r} is no name of a storage account: 3 to 24 lower-case letters and digits")
 
 
 def _demand_same(entry: Entry, wanted: Organization) -> None:

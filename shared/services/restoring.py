@@ -2,7 +2,7 @@
 
 import asyncio
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from itertools import batched
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ from shared.engagement.link_keys import dump_link_keys, parse_link_keys
 from shared.engagement.tokens import link_key
 from shared.services.exporting import BLOBS, FORMAT, LINK_KEYS, MANIFEST, RECORDS
 from shared.services.images import image_type
-from shared.services.organizations import CannotManage, Say, place
+from shared.services.organizations import CannotManage, Say, claim, place
 from shared.services.wrapping import unwrap
 from shared.storage import blobs
 from shared.storage.calls import side_by_side
@@ -21,7 +21,6 @@ from shared.storage.organizations import (
     DEFAULT_SETTINGS,
     Entry,
     Organization,
-    claim_name,
     is_valid_name,
     read_entry,
     save_state,
@@ -32,15 +31,20 @@ from shared.storage.tables import Entity, Operation, chunks
 _BATCH = 32
 
 
-async def restore(directory: Path, storage_account: str, say: Say) -> Organization:
+async def restore(
+    directory: Path, storage_account: str, say: Say, claimed: Callable[[Organization], None] = lambda _: None
+) -> Organization:
     """Make an organization from its export and return it; repeated, it finishes what was broken off.
 
-    Its name stays, because its links carry it. Raises `CannotManage` where the export is not whole, or the name is that
-    of another organization or of one in use; OSError.
+    Its name stays, because its links carry it. `claimed` is called when the name is taken: once the organization is in
+    use, a repetition is refused and hands nothing over any more. Raises `CannotManage` where the export is not whole,
+    or the name is that of another organization or of one in use, and has written nothing then; OSError.
     """
     manifest, organization = _read_manifest(directory)
     organization = place(organization, storage_account)
+    _demand_whole(directory, manifest)
     await _claim(organization)
+    claimed(organization)
     await make_storage(organization)
     count = 0
     for rows in _partitions(directory / RECORDS):
@@ -48,7 +52,7 @@ async def restore(directory: Path, storage_account: str, say: Say) -> Organizati
             await organization.tables.transact(organization.records, some)
             count += len(some)
         say(f"{count} of {manifest['records']} records restored ...")
-    await _restore_blobs(organization, directory / BLOBS, manifest["blobs"], say)
+    await _restore_blobs(organization, directory / BLOBS, say)
     await save_state(await _entry(organization.name), "", organization)
     return organization
 
@@ -64,9 +68,19 @@ def read_link_keys(directory: Path, passphrase: str, secrets: Mapping[int, bytes
     return dump_link_keys(key for key in keys if key not in own)
 
 
+def _demand_whole(directory: Path, manifest: Mapping[str, Any]) -> None:
+    """Raise `CannotManage` where a record or a blob is missing or damaged, before anything is written."""
+    counts = {"records": sum(1 for _ in _rows(directory / RECORDS)), "blobs": len(_files(directory / BLOBS))}
+    for what, found in counts.items():
+        if found != manifest[what]:
+            raise CannotManage(
+                f"{directory} holds {found} {what} where {manifest[what]} were exported: restore from another copy"
+            )
+
+
 async def _claim(organization: Organization) -> None:
     name = organization.name
-    if await claim_name(organization, "restoring"):
+    if await claim(organization, "restoring"):
         return
     entry = await _entry(name)
     if not entry.state:
@@ -91,14 +105,22 @@ def _read_manifest(directory: Path) -> tuple[dict[str, Any], Organization]:
         if manifest["format"] != FORMAT:
             raise CannotManage(f"{directory} is an export of the format {manifest['format']!r}; {FORMAT!r} is needed")
         settings = {name: value for name, value in manifest["settings"].items() if name in DEFAULT_SETTINGS}
+        whole = all(_is_like(value, DEFAULT_SETTINGS[name]) for name, value in settings.items())
         own, tenant = (str(uuid.UUID(manifest[name])) for name in ("id", "tenant"))
         organization = Organization(str(manifest["name"]), own, tenant, {**DEFAULT_SETTINGS, **settings})
-        whole = isinstance(manifest["records"], int) and isinstance(manifest["blobs"], int)
+        whole = whole and isinstance(manifest["records"], int) and isinstance(manifest["blobs"], int)
     except (KeyError, TypeError, AttributeError, ValueError):
         whole = False
     if not whole or not is_valid_name(organization.name):
         raise CannotManage(f"{directory / MANIFEST} is not as it was exported: restore from another copy")
     return manifest, organization
+
+
+def _is_like(value: Any, default: Any) -> bool:
+    """Return whether a setting is of its default's type, or empty."""
+    if isinstance(default, list):
+        return isinstance(value, list) and all(isinstance(item, str) for item in value)
+    return value == "" or type(value) is type(default)
 
 
 def _read_json(file: Path) -> Any:
@@ -136,15 +158,18 @@ def _row(line: bytes, where: str) -> Entity:
         row = orjson.loads(line)
     except orjson.JSONDecodeError:
         row = None
-    if not isinstance(row, dict) or not isinstance(row.get("PartitionKey"), str):
+    if not isinstance(row, dict) or not _is_entity(row):
         raise CannotManage(f"{where} is not as it was exported: restore from another copy")
     return row
 
 
-async def _restore_blobs(organization: Organization, directory: Path, expected: int, say: Say) -> None:
+def _is_entity(row: Entity) -> bool:
+    keys = (row.get("PartitionKey"), row.get("RowKey"))
+    return all(isinstance(key, str) for key in keys) and all(isinstance(v, str | int | float) for v in row.values())
+
+
+async def _restore_blobs(organization: Organization, directory: Path, say: Say) -> None:
     files = _files(directory)
-    if len(files) != expected:
-        raise CannotManage(f"{directory} has {len(files)} files where {expected} were exported")
     count = 0
 
     async def one(file: Path) -> None:
@@ -154,8 +179,9 @@ async def _restore_blobs(organization: Organization, directory: Path, expected: 
     for some in batched(files, _BATCH, strict=False):
         await side_by_side(one, some)
         count += len(some)
-        say(f"{count} of {expected} images and other blobs restored ...")
+        say(f"{count} of {len(files)} images and other blobs restored ...")
 
 
 def _files(directory: Path) -> list[Path]:
-    return sorted(file for file in directory.rglob("*") if file.is_file())
+    """Return the files below a directory; a symbolic link is none of an export's, wherever it leads."""
+    return sorted(file for file in directory.rglob("*") if file.is_file() and not file.is_symlink())

@@ -13,6 +13,7 @@ leaves that card untold. The card itself is there in either case.
 import contextlib
 import logging
 import math
+import os
 import uuid
 from collections.abc import Mapping
 from datetime import datetime, timedelta
@@ -28,7 +29,7 @@ from shared.engagement.webhooks import read_secret
 from shared.graph import mail
 from shared.graph.client import GraphError, Throttled, Unreachable
 from shared.services import webhooks
-from shared.settings import settings
+from shared.settings import read_microsoft365_url
 from shared.storage import queues, records
 from shared.storage.account import NotFound, PreconditionFailed, StorageError
 from shared.storage.organizations import Organization
@@ -146,7 +147,7 @@ async def _post(organization: Organization, card: Entity, now: datetime) -> None
 
 def is_local() -> bool:
     """Return whether this process runs against a Microsoft 365 stand-in, so that loopback may be told."""
-    return bool(settings().microsoft365_url)
+    return bool(read_microsoft365_url(os.environ))
 
 
 def _event(organization: Organization, card: Mapping[str, Any]) -> dict[str, Any]:

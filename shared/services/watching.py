@@ -51,6 +51,7 @@ async def look() -> Readiness:
     """Look at settings, tables and queues, and return what was found."""
     try:
         settings()
+        host_account()
     except SettingError as error:
         return Readiness({"settings": f"{error} (docs/settings.md)", "tables": "not asked", "queues": "not asked"})
     tables, messages = await asyncio.gather(

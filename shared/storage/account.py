@@ -77,8 +77,8 @@ class Account:
         return f"Account({self.name})"
 
 
-def parse_connection_string(text: str) -> Account:
-    """Return the account that a connection string names; raise `SettingError` where it is malformed."""
+def parse_connection_string(text: str, setting: str = "AzureWebJobsStorage") -> Account:
+    """Return the account that a connection string names; raise `SettingError` naming `setting` where there is none."""
     if text.strip() == "UseDevelopmentStorage=true":
         text = (
             "DefaultEndpointsProtocol=http;AccountName=devstoreaccount1;AccountKey=Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50u"
@@ -90,7 +90,7 @@ def parse_connection_string(text: str) -> Account:
     try:
         key = base64.b64decode(parts["AccountKey"], validate=True)
     except (KeyError, ValueError):
-        raise SettingError("a storage connection string needs AccountName and AccountKey (base64)") from None
+        raise SettingError(f"{setting} must be a connection string with AccountName and AccountKey (base64)") from None
     scheme, suffix = parts.get("DefaultEndpointsProtocol", "https"), parts.get("EndpointSuffix", "core.windows.net")
     table, queue, blob = (
         parts.get(f"{service.capitalize()}Endpoint", f"{scheme}://{name}.{service}.{suffix}").rstrip("/")
@@ -118,7 +118,7 @@ def account_of(organization: str) -> Account:
     own = os.environ.get(account_setting(organization), "")
     if not own:
         return host_account()
-    return parse_connection_string(own) if "=" in own else _account_with_identity(own)
+    return parse_connection_string(own, account_setting(organization)) if "=" in own else _account_with_identity(own)
 
 
 def account_setting(organization: str) -> str:
@@ -204,21 +204,34 @@ async def authorization(account: Account, string_to_sign: Callable[[], str]) -> 
 _credential: Any = None
 
 
-async def _identity_token() -> str:
-    """Return the managed identity's token for storage; azure-identity keeps and renews it.
-
-    Raises `Unavailable` where the identity cannot sign in: no call was refused, and the same one may succeed later.
-    """
+def identity() -> Any:
+    """Return what signs in where an account has no key: the managed identity, or whoever `az login` has signed in."""
     global _credential
-    from azure.core.exceptions import AzureError
-
     if _credential is None:
         from azure.identity.aio import DefaultAzureCredential, ManagedIdentityCredential
 
         client_id = read_storage(os.environ).client_id
         _credential = ManagedIdentityCredential(client_id=client_id) if client_id else DefaultAzureCredential()
+    return _credential
+
+
+async def close_identity() -> None:
+    """Close the connections that signing in has opened."""
+    global _credential
+    if _credential is not None:
+        await _credential.close()
+        _credential = None
+
+
+async def _identity_token() -> str:
+    """Return the managed identity's token for storage; azure-identity keeps and renews it.
+
+    Raises `Unavailable` where the identity cannot sign in: no call was refused, and the same one may succeed later.
+    """
+    from azure.core.exceptions import AzureError
+
     try:
-        token = await _credential.get_token("https://storage.azure.com/.default")
+        token = await identity().get_token("https://storage.azure.com/.default")
     except (AzureError, OSError) as error:
         raise Unavailable(0, type(error).__name__, str(error)) from None
     return str(token.token)

@@ -2,13 +2,11 @@
 
 import asyncio
 import importlib
-import os
 from collections.abc import AsyncIterator
 from typing import Any
 
-from shared.settings import read_storage
 from shared.storage import undo
-from shared.storage.account import NotFound, Unavailable
+from shared.storage.account import NotFound, Unavailable, identity
 from shared.storage.organizations import Organization
 
 _clients: dict[tuple[asyncio.AbstractEventLoop, str], Any] = {}
@@ -144,9 +142,5 @@ async def _container(organization: Organization) -> Any:
         if account.key is not None:
             _clients[key] = sdk.BlobServiceClient.from_connection_string(account.connection_string, **options)
         else:
-            from azure.identity.aio import DefaultAzureCredential
-
-            identity = read_storage(os.environ).client_id or None
-            credential = DefaultAzureCredential(managed_identity_client_id=identity)
-            _clients[key] = sdk.BlobServiceClient(account.blob_url, credential=credential, **options)
+            _clients[key] = sdk.BlobServiceClient(account.blob_url, credential=identity(), **options)
     return _clients[key].get_container_client(organization.container)

@@ -7,15 +7,23 @@ of an organization that is gone stays, because its name is in the links of its m
 import logging
 import re
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import orjson
 
 from shared.engagement.cards import OFF_BY_DEFAULT
 from shared.storage import undo
-from shared.storage.account import Account, Conflict, Unavailable, account_of, account_setting, host_account
+from shared.storage.account import (
+    Account,
+    Conflict,
+    Unavailable,
+    account_of,
+    account_setting,
+    host_account,
+)
+from shared.storage.contention import insist
 from shared.storage.tables import Entity, Operation, Tables, literal
 
 type State = Literal["", "removing", "removed", "restoring"]
@@ -183,11 +191,34 @@ async def list_entries() -> list[Entry]:
 
 async def save_organization(organization: Organization) -> None:
     """Write an organization's row; other processes see it within half a minute. One that is being removed stays so."""
+    await _save(organization)
+
+
+async def change_settings(name: str, change: Callable[[Mapping[str, Any]], Mapping[str, Any]]) -> Organization | None:
+    """Change the settings of an organization that is in use and return it, or None; other processes see it within half
+    a minute.
+
+    `change` returns the settings from those that there are now, whatever the caller has read earlier: administrators
+    and operators change them at the same time, and nobody's change may take back another's.
+    """
+
+    async def attempt() -> Organization | None:
+        entry = await read_entry(name)
+        if entry is None or entry.state:
+            return None
+        changed = replace(entry.organization, settings=change(entry.organization.settings))
+        await _save(changed, entry.etag)
+        return changed
+
+    return await insist(attempt)
+
+
+async def _save(organization: Organization, etag: str | None = None) -> None:
     noted = undo.log()
     if noted is not None:
         # Noted before the row, it is taken back after it.
         noted.note(("kept", organization.name), lambda: _forget(organization.name))
-    await Tables(host_account()).apply(TABLE, Operation("merge", _row(organization)))
+    await Tables(host_account()).apply(TABLE, Operation("merge", _row(organization), etag))
     await _forget(organization.name)
 
 

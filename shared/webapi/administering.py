@@ -6,9 +6,12 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from shared.storage.organizations import Organization
 from shared.webapi.payloads import parse_payload
 from shared.webapi.schema import NUMBERS, Type
+from shared.webapi.sources import organization_row
 from shared.webapi.tables import TABLES
+from shared.webapi.telling import SECRET
 from shared.webapi.writing import changed_settings
 
 MAX_MESSAGE = 150 * 1024 * 1024
@@ -36,6 +39,24 @@ def settings_from(settings: Mapping[str, Any], words: Mapping[str, str]) -> dict
             raise ValueError(_unknown(name))
     payload = parse_payload(TABLES["organization"], columns, creating=False)
     return {**changed_settings(settings, payload.columns), **own}
+
+
+def words_of(organization: Organization) -> dict[str, str]:
+    """Return the settings of an organization as `settings_from` takes them; a secret only as set or not.
+
+    `settings_from` of these words, but for the secret's, changes nothing.
+    """
+    settings = organization.settings
+    row = {**settings, **organization_row(organization), SECRET: "(set)" if settings["alert_webhook_secret"] else ""}
+    return {name: _word(row[name]) for name in names()}
+
+
+def _word(value: Any) -> str:
+    if isinstance(value, bool):
+        return "on" if value else "off"
+    if isinstance(value, list | tuple):
+        return ", ".join(value)
+    return "" if value is None else "; ".join(str(value).splitlines())
 
 
 def names() -> list[str]:
@@ -80,7 +101,10 @@ def _domains(name: str, word: str) -> list[str]:
     found = [part.lower() for part in re.split(r"[\s,;]+", word) if part]
     for domain in found:
         if not _DOMAIN.fullmatch(domain):
-            raise ValueError(f"{domain!r} in {name} is no domain: give names such as app.example.com, parted by commas")
+            raise ValueError(
+                f"{domain!r} in {name} is no domain: give names such as app.example.com, parted by commas; those of "
+                "other scripts in punycode"
+            )
     return list(dict.fromkeys(found))
 
 

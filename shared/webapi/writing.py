@@ -1,6 +1,5 @@
 """Writing: making, changing and deleting rows of every table."""
 
-import dataclasses
 import uuid
 from collections.abc import Collection, Mapping
 from datetime import datetime
@@ -17,7 +16,7 @@ from shared.services.versions import demand_version
 from shared.storage import keys, records
 from shared.storage.account import Conflict, PreconditionFailed
 from shared.storage.contention import insist
-from shared.storage.organizations import save_organization
+from shared.storage.organizations import change_settings
 from shared.storage.tables import Operation
 from shared.webapi import cors, sources, telling, templates, texts
 from shared.webapi.context import Context, version_in
@@ -389,12 +388,12 @@ def _kinds(text: str) -> tuple[str, ...]:
 
 
 async def _update_organization(context: Context, id: str, payload: Payload) -> None:
-    organization = await sources.latest(context.organization)
-    if id != organization.id:
+    if id != context.organization.id:
         raise does_not_exist("organization", id)
     demand_administrator(context.caller, "the organization")
-    settings = changed_settings(organization.settings, payload.columns)
-    await save_organization(dataclasses.replace(organization, settings=settings))
+    name = context.organization.name
+    if await change_settings(name, lambda settings: changed_settings(settings, payload.columns)) is None:
+        raise does_not_exist("organization", id)
 
 
 def changed_settings(settings: Mapping[str, Any], columns: Mapping[str, Any]) -> dict[str, Any]:

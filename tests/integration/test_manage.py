@@ -5,12 +5,16 @@ import os
 import subprocess
 import sys
 import uuid
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from local import azurite
+from local.processes import stop
 from shared.storage import emails
 from shared.storage.organizations import Organization
+from tests.conftest import free_ports
 from tests.figures_world import running
 from tests.journalled_hits import SENT
 from tests.sent_mail import put_sent_email
@@ -71,6 +75,15 @@ async def test_a_person_is_exported_and_erased_after_asking(organization: Organi
 
 
 @pytest.fixture
+def empty_account() -> Iterator[str]:
+    """The connection string of an account that nobody has put anything into."""
+    port = free_ports(3)
+    process = azurite.start(port, None)
+    yield azurite.connection_string(port)
+    stop(process)
+
+
+@pytest.fixture
 def name() -> str:
     return "org" + uuid.uuid4().hex[:12]
 
@@ -105,6 +118,7 @@ def test_an_organization_is_added_shown_changed_exported_removed_and_restored(
     shown = dict(line.split(maxsplit=1) for line in run("show", name).stdout.splitlines() if len(line.split()) > 1)
     assert (shown["tenant"], shown["isemailmonitoringallowed"]) == (TENANT, "off")
     assert (shown["untouched_domains"], shown["ee_timezone"]) == ("app.example.com", "Europe/Berlin")
+    assert shown["ee_cardkindsoff"] == "firstclick;attachmentopened;reply", "settings have the names that `set` takes"
 
     directory, secret = tmp_path / "out", {"EXPORT_PASSPHRASE": "correct horse battery"}
     exported = run("export", name, str(directory), **secret)
@@ -112,6 +126,7 @@ def test_an_organization_is_added_shown_changed_exported_removed_and_restored(
     assert run("remove", name, "--yes").returncode == 0
     refused = run("add", name, "--tenant", TENANT)
     assert (refused.returncode, "never given again" in refused.stderr) == (1, True)
+    assert "isemailmonitoringallowed" not in run("show", name).stdout, "what is removed has no settings"
     listed = next(line for line in run("list").stdout.splitlines() if line.startswith(name))
     assert listed.split()[1:3] == ["removed", TENANT]
 
@@ -139,6 +154,8 @@ def test_removing_asks_for_the_name(configured: None, name: str) -> None:
         (("show", "nosuchone"), "there is no organization 'nosuchone'"),
         (("add", "Contoso", "--tenant", TENANT), "lower-case letters and digits"),
         (("set", "nosuchone", "x=1"), "there is no organization 'nosuchone'"),
+        (("--account", "https://contoso.table.core.windows.net", "list"), "no name of a storage account"),
+        (("add", "contoso", "--tenant", TENANT, "--storage-account", "Contoso Data"), "no name of a storage account"),
         (("restore", "/nowhere"), "manifest.json is missing"),
     ],
     ids=str,
@@ -159,6 +176,18 @@ def test_a_setting_that_is_not_known_is_named_with_the_closest_one(configured: N
     assert run("remove", name, "--yes").returncode == 0
 
 
+def test_a_webhook_is_set_from_a_shell_that_knows_the_storage_account_only(configured: None, name: str) -> None:
+    alone = dict.fromkeys(("TOKEN_SECRETS", "TOKEN_KEY", "BASE_URL", "MICROSOFT365_URL"), "")
+    run("add", name, "--tenant", TENANT, **alone)
+    secret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+    words = ("ee_alertwebhook=https://hooks.example.com/x", f"ee_alertwebhooksecret={secret}")
+    done = run("set", name, *words, **alone)
+    assert done.returncode == 0, done.stderr
+    shown = run("show", name, **alone).stdout
+    assert ("https://hooks.example.com/x" in shown, secret in shown) == (True, False)
+    assert run("remove", name, "--yes", **alone).returncode == 0
+
+
 def test_storage_that_does_not_answer_is_said_with_what_to_check() -> None:
     nowhere = "AccountName=x;AccountKey=AAAA;" + "".join(
         f"{service}Endpoint=http://127.0.0.1:9/x;" for service in ("Table", "Blob", "Queue")
@@ -166,6 +195,18 @@ def test_storage_that_does_not_answer_is_said_with_what_to_check() -> None:
     done = run("list", AzureWebJobsStorage=nowhere)
     assert (done.returncode, "Traceback" in done.stderr) == (3, False)
     assert "az login" in done.stderr
+
+
+def test_what_an_account_without_a_deployment_lacks_is_said(configured: None, name: str, empty_account: str) -> None:
+    done = run("add", name, "--tenant", TENANT, AzureWebJobsStorage=empty_account)
+    assert (done.returncode, "make its tables and queues with `provision`" in done.stderr) == (1, True), done.stderr
+
+
+def test_an_identity_that_cannot_sign_in_is_said_and_nothing_else(tmp_path: Path) -> None:
+    nobody = {"PATH": str(tmp_path), "HOME": str(tmp_path), "AZURE_CLIENT_ID": "", "AZURE_CLIENT_SECRET": ""}
+    done = run("--account", "nosuchaccount", "list", **nobody)
+    assert (done.returncode, "az login" in done.stderr) == (3, True)
+    assert "Unclosed" not in done.stderr
 
 
 def test_without_a_passphrase_nothing_is_exported(configured: None, name: str, tmp_path: Path) -> None:

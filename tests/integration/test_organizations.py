@@ -1,5 +1,6 @@
 """Organizations as operators handle them: added once, moved with their links alive, removed for good."""
 
+import asyncio
 import contextlib
 import http.server
 import json
@@ -8,7 +9,7 @@ import stat
 import threading
 import uuid
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,7 @@ from shared.storage import agenda, blobs, emails, journal, pending_figures, prov
 from shared.storage.account import NotFound, Unavailable, account_of, host_account
 from shared.storage.organizations import (
     Organization,
+    change_settings,
     find_organization,
     forget_organizations,
     list_organizations,
@@ -143,6 +145,25 @@ async def test_a_tenant_is_an_id(name: str) -> None:
         await organizations.add(name, "contoso.onmicrosoft.com")
 
 
+# Changing
+
+
+async def test_what_two_change_at_once_is_all_changed(made: Organization) -> None:
+    async def change(name: str) -> None:
+        assert await change_settings(made.name, lambda settings: {**settings, name: "changed"})
+
+    several = ("attachment_drive", "ee_timezone", "ee_withdrawaltext", "ee_workdaystart")
+    await asyncio.gather(*(change(name) for name in several))
+    settings = (await organizations.demand_in_use(made.name)).settings
+    assert [settings[name] for name in several] == ["changed"] * 4
+
+
+async def test_what_is_not_in_use_is_not_changed(made: Organization) -> None:
+    await organizations.remove(made.name, said.append)
+    assert await change_settings(made.name, lambda settings: {**settings, "alert_by_mail": True}) is None
+    assert await change_settings("neverthere", lambda settings: settings) is None
+
+
 # Removing
 
 
@@ -210,6 +231,8 @@ async def test_a_removal_that_was_broken_off_is_finished_by_repeating_it(
     assert entry.state == "removing"
     with pytest.raises(CannotManage, match="is removing"):
         await organizations.add(made.name, TENANT)
+    with pytest.raises(CannotManage, match="finish that with `remove`"):
+        await organizations.demand_in_use(made.name)
     await organizations.remove(made.name, said.append)
     entry = await read_entry(made.name)
     assert entry is not None
@@ -262,6 +285,60 @@ async def test_a_directory_that_holds_something_else_is_not_written_into(made: O
     await export(made, tmp_path / "out")
     with pytest.raises(CannotManage, match="holds an export already"):
         await export(made, tmp_path / "out")
+
+
+async def test_an_export_that_was_broken_off_is_repeated_without_what_is_gone_since(
+    made: Organization, tmp_path: Path
+) -> None:
+    await filled(made)
+    directory = await export(made, tmp_path / "out")
+    (directory / "manifest.json").unlink()
+    await blobs.delete(made, "texts/t")
+    await export(made, directory)
+    assert not (directory / "blobs/texts/t").exists()
+    await organizations.remove(made.name, said.append)
+    await restoring.restore(directory, "", said.append)
+
+
+async def test_blobs_that_no_broken_off_export_has_left_are_not_touched(made: Organization, tmp_path: Path) -> None:
+    (tmp_path / "blobs").mkdir()
+    (tmp_path / "blobs/mine.txt").write_text("mine")
+    with pytest.raises(CannotManage, match=r"not empty \(blobs\)"):
+        await export(made, tmp_path)
+    assert (tmp_path / "blobs/mine.txt").read_text() == "mine"
+    with pytest.raises(CannotManage, match="is a file: name a directory"):
+        await export(made, tmp_path / "blobs/mine.txt")
+
+
+async def test_a_blob_that_is_deleted_while_its_organization_is_exported_is_passed_over(
+    made: Organization, tmp_path: Path
+) -> None:
+    for number in range(33):
+        await blobs.put(made, f"texts/{number:02}", b"x")
+    directory, configured = tmp_path / "out", settings()
+    deleted: list[str] = []
+
+    def say(line: str) -> None:
+        if line.startswith("32 images") and not deleted:
+            # The last one is listed already and not read yet.
+            deleted.append("texts/32")
+            with provisioning._blobs(made.account) as service:
+                service.get_blob_client(made.container, "texts/32").delete_blob()
+
+    await exporting.export(made, directory, PASSPHRASE, configured.token_secrets, configured.link_keys, NOW, say)
+    assert json.loads((directory / "manifest.json").read_text())["blobs"] == 32
+
+
+def test_a_file_with_keys_is_for_its_owner_only_also_where_it_was_everybodys(tmp_path: Path) -> None:
+    file = tmp_path / "keys"
+    file.write_text("longer than what is written")
+    file.chmod(0o644)
+    with exporting.private(file) as out:
+        out.write(b"key")
+    assert (stat.S_IMODE(file.stat().st_mode), file.read_bytes()) == (0o600, b"key")
+    (tmp_path / "link").symlink_to(file)
+    with pytest.raises(OSError, match="symbolic"):
+        exporting.private(tmp_path / "link")
 
 
 # Restoring
@@ -448,6 +525,87 @@ async def test_a_wrong_passphrase_and_a_broken_export_are_named(made: Organizati
         await restoring.restore(directory, "", said.append)
 
 
+def cut(directory: Path) -> None:
+    lines = (directory / "records.jsonl").read_bytes().splitlines(keepends=True)
+    (directory / "records.jsonl").write_bytes(b"".join(lines[:-1]))
+
+
+def without_a_blob(directory: Path) -> None:
+    (directory / "blobs/texts/t").unlink()
+
+
+def with_a_link_to_something_else(directory: Path) -> None:
+    without_a_blob(directory)
+    (directory / "blobs/texts/t").symlink_to(__file__)
+
+
+def with_a_row_that_is_none(directory: Path) -> None:
+    cut(directory)
+    with (directory / "records.jsonl").open("a") as file:
+        file.write('{"PartitionKey": "contact", "RowKey": "1", "lastname": {"nested": 1}}\n')
+
+
+def with_a_setting_of_another_type(directory: Path) -> None:
+    manifest = json.loads((directory / "manifest.json").read_text())
+    manifest["settings"]["isemailmonitoringallowed"] = "maybe"
+    (directory / "manifest.json").write_text(json.dumps(manifest))
+
+
+@pytest.mark.parametrize(
+    ("damage", "told"),
+    [
+        (cut, "holds 3 records where 4 were exported"),
+        (without_a_blob, "holds 1 blobs where 2 were exported"),
+        (with_a_link_to_something_else, "holds 1 blobs where 2 were exported"),
+        (with_a_row_that_is_none, r"line 4 of .*records\.jsonl is not as it was exported"),
+        (with_a_setting_of_another_type, r"manifest\.json is not as it was exported"),
+    ],
+)
+async def test_of_an_export_that_is_not_whole_nothing_is_restored(
+    made: Organization, tmp_path: Path, damage: Callable[[Path], None], told: str
+) -> None:
+    await filled(made)
+    directory = await export(made, tmp_path / "out")
+    await organizations.remove(made.name, said.append)
+    damage(directory)
+    with pytest.raises(CannotManage, match=told):
+        await restoring.restore(directory, "", said.append)
+    entry = await read_entry(made.name)
+    assert entry is not None
+    assert entry.state == "removed", "nothing is begun"
+
+
+async def test_what_goes_with_a_restoration_is_handed_over_before_it_can_be_broken_off(
+    made: Organization, tmp_path: Path
+) -> None:
+    directory = await export(made, tmp_path / "out")
+    handed: list[str] = []
+    with pytest.raises(CannotManage, match="already, in use"):
+        await restoring.restore(directory, "", said.append, lambda one: handed.append(one.name))
+    assert handed == [], "a refused restoration hands nothing over"
+    await organizations.remove(made.name, said.append)
+
+    def fails(_: Organization) -> None:
+        raise PermissionError("no room for keys")
+
+    with pytest.raises(PermissionError):
+        await restoring.restore(directory, "", said.append, fails)
+    entry = await read_entry(made.name)
+    assert entry is not None
+    assert entry.state == "restoring", "it can be repeated"
+    await restoring.restore(directory, "", said.append, lambda one: handed.append(one.name))
+    assert handed == [made.name]
+
+
+async def test_of_an_organization_whose_retention_was_cleared_the_export_is_whole(
+    made: Organization, tmp_path: Path
+) -> None:
+    assert await change_settings(made.name, lambda settings: {**settings, "ee_retentiondays": ""})
+    directory = await export(await organizations.demand_in_use(made.name), tmp_path / "out")
+    await organizations.remove(made.name, said.append)
+    assert (await restoring.restore(directory, "", said.append)).name == made.name
+
+
 # An account of its own
 
 
@@ -482,7 +640,7 @@ async def test_an_app_setting_that_leads_elsewhere_is_noticed_before_anything_is
     environment.setenv(f"STORAGE_{name.upper()}", other_account)
     account_of.cache_clear()
     with pytest.raises(CannotManage, match=f"correct STORAGE_{name.upper()}"):
-        await organizations.add(name, TENANT, "a-third-account")
+        await organizations.add(name, TENANT, "athirdaccount")
     await organizations.add(name, TENANT)
     environment.setenv(f"STORAGE_{name.upper()}", "")
     forget()

@@ -154,6 +154,15 @@ async def test_a_wrong_setting_is_named_without_its_value(monkeypatch):
     assert "c2hvcnQ" not in json.dumps(body)
 
 
+async def test_a_connection_string_that_is_none_is_named(monkeypatch):
+    monkeypatch.setenv("AzureWebJobsStorage", "AccountName=x")
+    host_account.cache_clear()
+    status, body = await asked()
+    monkeypatch.undo()
+    host_account.cache_clear()
+    assert (status, body["checks"]["settings"][:38]) == (503, "AzureWebJobsStorage must be a connection"[:38])
+
+
 async def test_a_flood_of_questions_reaches_storage_once(monkeypatch):
     looks = []
 

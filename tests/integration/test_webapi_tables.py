@@ -3,10 +3,13 @@
 import uuid
 from typing import Any
 
+import orjson
 import pytest
 
 from shared.storage import records
-from shared.storage.organizations import Organization
+from shared.storage.account import host_account
+from shared.storage.organizations import TABLE, Organization
+from shared.storage.tables import Operation, Tables
 from shared.webapi.tables import TABLES
 from tests.entra import Issuer
 from tests.web_client import Client
@@ -74,6 +77,25 @@ async def test_the_organization_shows_what_its_settings_page_reads(
     )  # fmt: skip
     refused = await administrator.patch(f"organizations({organization.id})", {"isautodatacaptureenabled": True})
     assert (refused.status, "isautodatacaptureenabled" in refused.error) == (400, True)
+
+
+async def test_a_setting_that_an_operator_has_just_changed_survives_the_change_of_another(
+    administrator: Client, organization: Organization
+) -> None:
+    path = f"organizations({organization.id})"
+    assert (await administrator.get(path)).status == 200, "this process has read the settings"
+    elsewhere = Operation(
+        "merge",
+        {
+            "PartitionKey": "organization",
+            "RowKey": organization.name,
+            "settings": orjson.dumps({**organization.settings, "isemailmonitoringallowed": False}).decode(),
+        },
+    )
+    await Tables(host_account()).apply(TABLE, elsewhere)
+    assert (await administrator.patch(path, {"ee_timezone": "Europe/Berlin"})).status == 204
+    row = (await administrator.get(path)).json
+    assert (row["ee_timezone"], row["isemailmonitoringallowed"]) == ("Europe/Berlin", False)
 
 
 async def test_columns_stay_empty_where_the_feature_is_switched_off(

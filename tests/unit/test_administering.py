@@ -2,8 +2,8 @@
 
 import pytest
 
-from shared.storage.organizations import DEFAULT_SETTINGS
-from shared.webapi.administering import settings_from
+from shared.storage.organizations import DEFAULT_SETTINGS, Organization
+from shared.webapi.administering import names, settings_from, words_of
 from shared.webapi.errors import Failure
 
 
@@ -32,6 +32,38 @@ def test_operators_settings_take_lists_sizes_and_addresses():
     assert changed(attachment_drive="", untouched_domains="", ee_timezone="") == {}
 
 
+SOME = {
+    "isemailmonitoringallowed": "off",
+    "maxuploadfilesize": "1000",
+    "blockedattachments": "exe;bat",
+    "ee_allowedorigins": "https://a.example; https://b.example",
+    "ee_alertwebhook": "https://hooks.example.com/x",
+    "ee_alertwebhooksecret": "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw",
+    "ee_cardkindsoff": "reply;failed",
+    "ee_retentiondays": "30",
+    "ee_timezone": "Europe/Berlin",
+    "untouched_domains": "a.example, b.example",
+    "attachment_drive": "files@contoso.example",
+}
+
+
+@pytest.mark.parametrize("words", [{}, SOME], ids=["none", "some"])
+def test_what_is_shown_can_be_set_as_it_is_shown_and_tells_no_secret(words):
+    settings = settings_from(DEFAULT_SETTINGS, words)
+    shown = words_of(Organization("contoso", "1", "2", settings))
+    assert list(shown) == names()
+    assert {name: shown[name] for name in words if "secret" not in name} == {
+        name: word for name, word in words.items() if "secret" not in name
+    }
+    assert shown.pop("ee_alertwebhooksecret") == ("(set)" if words else "")
+    given = {name: word for name, word in shown.items() if word}
+    again = settings_from(settings, given)
+    assert {**again, "card_kinds_off": list(again["card_kinds_off"])} == {
+        **settings,
+        "card_kinds_off": list(settings["card_kinds_off"]),
+    }
+
+
 @pytest.mark.parametrize(
     ("name", "word", "told"),
     [
@@ -42,6 +74,7 @@ def test_operators_settings_take_lists_sizes_and_addresses():
         ("maxuploadfilesize", "12 MB", "give a whole number"),
         ("message_size_limit", "1", "1 MiB"),
         ("untouched_domains", "https://app.example.com", "is no domain"),
+        ("untouched_domains", "größe.example", "in punycode"),
         ("attachment_drive", "files", "give the address"),
     ],
 )
