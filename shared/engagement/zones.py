@@ -84,7 +84,9 @@ def find_zone(person: Person, organization_zone: str, now: datetime) -> Whereabo
         words = f"the hours of their {len(person.opens)} opens, which fit UTC{estimated:+d} if they keep ordinary hours"
         return Whereabouts(f"Etc/GMT{-estimated:+d}", words, country, tuple(passed))
     if organization_zone and not complaint(organization_zone):
-        if country is None or any(agreeing((z, organization_zone), now) for z in places.country_zones()[country]):
+        if country is None or any(
+            agreeing((z, organization_zone), now) for z in places.country_zones().get(country, ())
+        ):
             # Where no country is known, nothing says that they live there: the holidays there say nothing of them.
             return Whereabouts(organization_zone, "the organization's own time zone", country, tuple(passed))
         passed.append(f"the organization's own time zone is not one of {places.country_names()[country]}")
@@ -134,7 +136,7 @@ def _by_address(
     only = agreeing(places.city_zones(country, person.state), now) if person.state and not of_city else None
     if only:
         return only, f"their address ({person.state}, {name})", country
-    passed.append(_why_not(person, name))
+    passed.append(_why_not(person, name) if zones else f"nobody lives in {name}, and it has no time zone")
     return None
 
 

@@ -218,3 +218,10 @@ def test_codes_names_and_spellings_lead_to_one_country_each():
         assert find_country(name) in (code, None), name
     assert find_country("") is None
     assert len({find_country(text) for text in ("Turkey", "Türkiye", "Turkiye", "TR", "TUR")}) == 1
+
+
+@pytest.mark.parametrize("organization", ["", "Europe/Berlin"])
+def test_a_country_where_nobody_lives_has_no_zone_and_is_said(organization):
+    found = find_zone(Person(country="Bouvet Island"), organization, NOW)
+    assert found.zone is None
+    assert "nobody lives in Bouvet Island, and it has no time zone" in found.passed_over
