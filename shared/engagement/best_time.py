@@ -120,7 +120,9 @@ def spans(recipient: Recipient, week: WorkingWeek, now: datetime, within: timede
     day = now.astimezone(zone).date() - timedelta(days=1)
     while True:
         start = datetime.combine(day, week.start, zone).astimezone(UTC)
-        end = datetime.combine(day, week.end, zone).astimezone(UTC)
+        midnight = datetime.combine(day + timedelta(days=1), time(), zone).astimezone(UTC)
+        # An end that the change of clocks at midnight skips lies in the next day, which counts by itself.
+        end = min(datetime.combine(day, week.end, zone).astimezone(UTC), midnight)
         if start >= now + within:
             return
         # A day that a country skipped to change sides of the date line is another day by its own clock.
@@ -180,7 +182,9 @@ def best_hour(recipient: Recipient, week: WorkingWeek, found: Habits, now: datet
         return None
     zone = ZoneInfo(recipient.zone)
     likely = _likelihoods(week, found)
-    chances = [likely[local.weekday(), local.hour] for local in (moment.astimezone(zone) for moment in moments)]
+    local_times = (moment.astimezone(zone) for moment in moments)
+    # Working time that a change of clocks moved may reach into an hour in which nobody works otherwise.
+    chances = [likely.get((local.weekday(), local.hour), 0.0) for local in local_times]
     best = max(chances)
     if best < WORTH_WAITING * chances[0]:
         return None

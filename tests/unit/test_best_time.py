@@ -12,6 +12,7 @@ from shared.engagement.best_time import (
     ENOUGH_OPENS_OF_ORGANIZATION,
     ENOUGH_OPENS_OF_PERSON,
     Recipient,
+    Shared,
     WorkingWeek,
     best_hour,
     habits,
@@ -338,3 +339,15 @@ def test_the_reason_of_several_counts_who_works_and_who_is_unknown():
 def test_several_unknown_are_no_time():
     found = advise([known(), known()], WEEK, (), utc("2026-11-24 05:00"))
     assert (found.moment, found.reason) == (None, "The time zones of all 2 recipients are unknown.")
+
+
+def test_a_day_that_ends_in_an_hour_skipped_at_midnight_counts_nobody_twice():
+    always = parse_week("00:00", "23:59", "Mon, Tue, Wed, Thu, Fri, Sat, Sun")
+    now = utc("2028-03-24T23:07:07")
+    assert moment_for_most([Recipient("America/Scoresbysund")], always, now) == Shared(now, 1)
+
+
+def test_habits_bear_with_working_time_that_a_change_of_clocks_moved_into_another_hour():
+    night = parse_week("02:30", "03:30", "Saturday, Sunday")
+    found = habits([utc("2027-03-20T03:00:00")], night)
+    assert best_hour(Recipient("Europe/Kyiv"), night, found, utc("2027-03-26T00:59:25")) is None
