@@ -33,6 +33,8 @@ PREFER_IMMUTABLE_IDS = 'IdType="ImmutableId"'
 
 _UNNAMED_THROTTLE = 30.0
 """Seconds to wait where Graph throttles without saying for how long."""
+_LONGEST_THROTTLE = 86_400.0
+"""Seconds after which Graph is asked again whatever it said: a queue hides a message for a week at most."""
 _TRANSIENT = frozenset({408, 409, 423, 425})
 """4xx that the same call may not meet later: timeout, edit conflict, a file that is locked, too early."""
 
@@ -162,14 +164,15 @@ def retry_after(value: str | None) -> float:
     if value is None:
         return _UNNAMED_THROTTLE
     try:
-        return max(0.0, float(value))
+        return min(max(0.0, float(value)), _LONGEST_THROTTLE)
     except ValueError:
         pass
     try:
         at = parsedate_to_datetime(value)
     except ValueError:
         return _UNNAMED_THROTTLE
-    return max(0.0, (at.replace(tzinfo=at.tzinfo or UTC) - datetime.now(UTC)).total_seconds())
+    seconds = (at.replace(tzinfo=at.tzinfo or UTC) - datetime.now(UTC)).total_seconds()
+    return min(max(0.0, seconds), _LONGEST_THROTTLE)
 
 
 def _translated(error: Any) -> GraphError:

@@ -356,3 +356,8 @@ async def test_concurrent_first_calls_share_one_client(world: World):
     first, second = await asyncio.gather(graph_client(TENANT.id), graph_client(TENANT.id))
     assert first is second
     assert files.ROOT_FOLDER == "Email Engagement"
+
+
+@pytest.mark.parametrize("text", ["inf", "1e400", "31536000", "Fri, 31 Dec 9999 23:59:59 GMT"])
+def test_nobody_waits_for_more_than_a_day_whatever_retry_after_says(text: str):
+    assert retry_after(text) == 86_400
