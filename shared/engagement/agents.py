@@ -74,7 +74,7 @@ _MAIL_CLIENTS = (
                 r"|K-9|Spark|SamsungEmail|Samsung Email|SeaMonkey|Claws|The Bat", re.IGNORECASE), "a mail program"),
 )  # fmt: skip
 
-_WEBKIT_END = re.compile(r"AppleWebKit/[\d.]+ \(KHTML, like Gecko\)$")
+_WEBKIT_END = re.compile(r"\((?:Macintosh|iPhone|iPad|iPod).*AppleWebKit/[\d.]+ \(KHTML, like Gecko\)$")
 _WEBKIT_APP = re.compile(r"AppleWebKit/[\d.]+ \(KHTML, like Gecko\) Mobile/\w+$")
 _WEBVIEW = re.compile(r"; wv\)|Electron/|GSA/|FBA[NV]/|Instagram|\[?LinkedInApp|Mobile/\w+ \[")
 _CHROMIUM = re.compile(r"\bChrom(?:e|ium)/(\d+)")

@@ -21,6 +21,9 @@ BROWSERS = frozenset({"browser", "webview"})
 NEVER_CLICK = agents.DISPLAY_PROXIES | {"apple-mpp", "image-proxy"}
 FILTERS = frozenset({"microsoft-eop", "microsoft-detonation", "barracuda"})
 GATEWAYS = frozenset({"proofpoint", "mimecast", "cisco", "gateway"})
+HOSTING = frozenset({"azure", "cloud"})
+NEVER_HOSTED = frozenset({"google-image-proxy", "apple-mpp"})
+"""Google and Apple fetch from their own published networks; Yahoo and the small proxies may rent theirs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,10 +106,13 @@ def fetches_ahead(_email: Email, o: Observation) -> Iterator[Evidence]:
 
 
 def does_not_click(_email: Email, o: Observation) -> Iterator[Evidence]:
-    """Image proxies fetch images; one that follows a link is a program under a borrowed name."""
+    """Image proxies fetch images; one that follows a link is a program under a borrowed name. Apple Mail fetches a link
+    to preview it under the pointer (gophish 499); what somebody follows opens in a browser."""
     if o.kind in CLICKS:
         if o.agent_class in NEVER_CLICK:
             yield Evidence(ENOUGH, "an image proxy followed a link")
+        elif o.agent_class == "apple-mail":
+            yield Evidence(ENOUGH, "was fetched for a preview in Apple Mail", lasting=False)
         elif o.agent_class == "app":
             yield Evidence(80, "was followed by a program that is no browser")
 
@@ -127,6 +133,8 @@ def comes_from(_email: Email, o: Observation) -> Iterator[Evidence]:
         yield Evidence(ENOUGH, "was checked by Microsoft (Safe Links)", lasting=False)
     elif network == "google" and (click or o.agent_class in BROWSERS):
         yield Evidence(80, "came from Google's own network")
+    elif network in HOSTING and o.agent_class in NEVER_HOSTED:
+        yield Evidence(ENOUGH, "came from a data centre under a mail provider's name")
     elif network in ("azure", "yahoo") and click:
         yield Evidence(80, "came from a mail provider's data centre")
     elif network == "azure" and o.agent_class in BROWSERS:
@@ -149,7 +157,7 @@ _FLAG_POINTS = {
     "query-added": (80, 60, "changed the address of the link"),
     "from-header": (60, 60, "sent a robot's From header"),
     "not-navigated": (30, 0, "did not ask for a page"),
-    "headless-brand": (70, 70, "is a browser without a screen"),
+    "headless-brand": (ENOUGH, ENOUGH, "is a browser without a screen"),
     "hints-contradict": (60, 60, "says two different things about its browser"),
     "ancient-browser": (80, 80, "used a browser more than two years old"),
     "old-browser": (40, 40, "used a browser more than a year old"),

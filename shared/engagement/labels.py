@@ -66,13 +66,13 @@ def _weigh(email: Email, hits: Sequence[Observation]) -> list[list[Evidence]]:
             _add(weights, ((i, sweep.evidence) for i in sweep.hits))
         for rule in patterns.GROUP_RULES:
             _add(weights, rule(email, hits))
-        _spread(hits, weights)
+        _spread(email, hits, weights)
         if found:
             around = patterns.around_sweeps(email, hits, found)
             _add(weights, ((i, e) for i, e in around if not is_sender(email, hits[i])))
-            _spread(hits, weights)
+            _spread(email, hits, weights)
         _doubles(email, hits, weights)
-        _spread(hits, weights)
+        _spread(email, hits, weights)
     return weights
 
 
@@ -89,11 +89,11 @@ def _lasting(found: Sequence[Evidence]) -> int:
     return sum(e.points for e in found if e.lasting)
 
 
-def _spread(hits: Sequence[Observation], weights: list[list[Evidence]]) -> None:
+def _spread(email: Email, hits: Sequence[Observation], weights: list[list[Evidence]]) -> None:
     """What is a machine once is one in all of this email's hits: the same address under the same agent.
 
     Except later than ten minutes where the address clearly carries people too, under other agents: an office whose
-    scanner and whose people share one address and one kind of browser.
+    scanner and whose people share one address and one kind of browser, the sender's among them.
     """
     machines: defaultdict[tuple[str, str], list[int]] = defaultdict(list)
     for i, o in enumerate(hits):
@@ -113,7 +113,7 @@ def _spread(hits: Sequence[Observation], weights: list[list[Evidence]]) -> None:
             or (o.network_class == "exchange-online" and o.kind not in CLICKS)
         ):
             continue
-        shared = bool(people[o.source] - {o.agent})
+        shared = bool(people[o.source] - {o.agent}) or is_sender(email, o)
         if not (shared and all(abs(o.at - hits[k].at) > 10 * MINUTE for k in known)):
             reason = max(weights[known[0]], key=lambda e: e.points).reason
             weights[i].append(Evidence(ENOUGH, f"the same machine elsewhere in this email: {reason}"))
@@ -131,13 +131,20 @@ def _doubles(email: Email, hits: Sequence[Observation], weights: list[list[Evide
             for j in clicks[n + 1 : n + 6]:
                 if hits[j].at - hits[i].at > 15 * SECOND:
                     break
-                if hits[i].agent != hits[j].agent:
+                if hits[i].agent != hits[j].agent or _checked_elsewhere(hits[i], hits[j]):
                     pairs[frozenset((_who(hits[i]), _who(hits[j])))].append((i, j))
     if pairs:
         opened = {o.source for i, o in enumerate(hits) if o.kind not in CLICKS and _points(weights[i]) < ENOUGH}
         acts = Counter(_who(o) for o in hits)
         for doubled in pairs.values():
             _judge_doubles(email, hits, weights, opened, acts, doubled)
+
+
+def _checked_elsewhere(one: Observation, other: Observation) -> bool:
+    """Whether one browser's name fetched the same link at once from a data centre or a vendor and from elsewhere: the
+    check borrows the name of the browser that it checks for."""
+    hosted = [o.network_class in evidence.HOSTING | evidence.GATEWAYS for o in (one, other)]
+    return hosted[0] != hosted[1] and other.at - one.at <= 3 * SECOND
 
 
 def _judge_doubles(
@@ -191,7 +198,7 @@ def _verdict(email: Email, o: Observation, found: Sequence[Evidence]) -> Verdict
     proxy = _privacy_proxy(o)
     if proxy:
         return Verdict(Label.PROXY, proxy, settled=True)
-    return Verdict(Label.PERSON, _person(o), settled=_settled(o, found))
+    return Verdict(Label.PERSON, _person(o), settled=_settled(email, o, found))
 
 
 def _why(found: Sequence[Evidence]) -> str:
@@ -230,9 +237,11 @@ _HASTE = ("came soon after sending", "clicked the moment it opened")
 """Speed alone makes nobody a machine , nor an alert late."""
 
 
-def _settled(o: Observation, found: Sequence[Evidence]) -> bool:
+def _settled(email: Email, o: Observation, found: Sequence[Evidence]) -> bool:
     """Return whether a person's hit rests on more than thin evidence: a known display proxy, a mail program, or a
-    browser with nothing against it but the hour."""
+    browser with nothing against it but the hour. Gmail's proxy in the first minute may be Gmail looking ahead."""
+    if o.agent_class == "google-image-proxy" and age(email, o) < MINUTE:
+        return False
     if o.agent_class in agents.DISPLAY_PROXIES or o.network_class == "exchange-online":
         return True
     against = _points([e for e in found if e.reason not in _HASTE])

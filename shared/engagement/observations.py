@@ -114,7 +114,7 @@ def _canonical(address: str) -> str:
 _PREFETCH_HEADERS = ("sec-purpose", "purpose", "x-purpose", "x-moz")
 _PREFETCH = re.compile(r"prefetch|prerender|preview", re.IGNORECASE)
 _ADVERTISING = re.compile(
-    r"(?:^|&)(?:fbclid|gclid|gbraid|wbraid|msclkid|dclid|twclid|li_fat_id|mc_[ce]id|_hs\w+|igshid)="
+    r"(?:^|&)(?:fbclid|gclid|gbraid|wbraid|msclkid|dclid|twclid|ttclid|yclid|li_fat_id|mc_[ce]id|_hs\w+|_gl|igshid|igsh)="
 )
 _CLAIMED_VERSION = re.compile(r'"(?:Google Chrome|Chromium|Microsoft Edge)";v="(\d+)"')
 _SYSTEM_HINTS = {"Windows": "Windows", "macOS": "Mac", "Android": "Android", "Linux": "Linux", "Chrome OS": "ChromeOS"}

@@ -14,6 +14,7 @@ from shared.engagement.evidence import (
     ENOUGH,
     GATEWAYS,
     MINUTE,
+    NEVER_CLICK,
     SECOND,
     Email,
     Evidence,
@@ -42,6 +43,16 @@ class Sweep:
 SWEEP = 2 * SECOND
 
 
+def _follows(o: Observation) -> bool:
+    """Whether a click is one: not what a reader's own programs fetch ahead or preview while the reader does nothing."""
+    return o.method == "GET" and "prefetch" not in o.flags and o.agent_class != "apple-mail"
+
+
+def _only_asks(o: Observation) -> bool:
+    """Whether a browser's name only asks, which a mail program does under a pointer, and a browser never by itself."""
+    return o.method != "GET" and o.agent_class in BROWSERS
+
+
 def sweeps(email: Email, hits: Sequence[Observation]) -> list[Sweep]:
     """Return the bursts among `hits` (in the order of time): three different targets, or all the links, within 2 s.
 
@@ -49,7 +60,11 @@ def sweeps(email: Email, hits: Sequence[Observation]) -> list[Sweep]:
     three targets at least (craft-campaign 546, Resend 901). Two people do not click different links in the same second.
     """
     known = agents.DISPLAY_PROXIES | agents.DECLARED
-    clicks = [i for i, o in enumerate(hits) if o.kind in CLICKS and o.agent_class not in known and o.method == "GET"]
+    clicks = [
+        i
+        for i, o in enumerate(hits)
+        if o.kind in CLICKS and o.agent_class not in known and (_follows(o) or _only_asks(o))
+    ]
     found: list[Sweep] = []
     if len({(hits[i].kind, hits[i].item) for i in clicks}) < 2:
         return found
@@ -112,8 +127,10 @@ def _sweep(email: Email, hits: Sequence[Observation], positions: Sequence[int]) 
     targets = {(hits[i].kind, hits[i].item) for i in positions}
     of = "all" if _is_all(email, targets) else f"{len(targets)} of"
     number = len(targets) if of == "all" else email.links + email.attachments
-    words = f"fetched {of} {number} links within {max(end - start, 100) / SECOND:.1f} s"
-    sure = len(targets) > 2 or end - start <= SECOND
+    followed = any(hits[i].method == "GET" for i in positions)
+    did = "fetched" if followed else "asked for"
+    words = f"{did} {of} {number} links within {max(end - start, 100) / SECOND:.1f} s"
+    sure = followed and (len(targets) > 2 or end - start <= SECOND)
     return Sweep(tuple(positions), start, end, Evidence(ENOUGH if sure else 80, words))
 
 
@@ -122,7 +139,7 @@ def crawls(email: Email, hits: Sequence[Observation]) -> Found:
     of five and more at less than 8 s each."""
     runs: defaultdict[tuple[str, str], list[int]] = defaultdict(list)
     for i, o in enumerate(hits):
-        if o.kind is Kind.LINK:
+        if o.kind is Kind.LINK and _follows(o):
             runs[o.source, o.agent].append(i)
     for run in runs.values():
         for part in _split(hits, run, 20 * SECOND) if len(run) > 2 else ():
@@ -148,41 +165,73 @@ def _crawl(distinct: int, links: int, pace: float, *, ordered: bool) -> Evidence
 
 
 def rotates(email: Email, hits: Sequence[Observation]) -> Found:
-    """A scanner with a new address for every link: as many sources as links, each seen once, in one minute."""
+    """A scanner with a new address for every link: as many sources as links, each seen once, in one minute.
+
+    One browser alone may be a telephone whose provider changes its addresses; Private Relay's change by design.
+    """
     seen = Counter(o.source for o in hits)
-    single = [i for i, o in enumerate(hits) if o.kind is Kind.LINK and seen[o.source] == 1]
+    single = [
+        i
+        for i, o in enumerate(hits)
+        if o.kind is Kind.LINK and seen[o.source] == 1 and o.network_class != "icloud-relay" and _follows(o)
+    ]
     least = 3 if email.recipients <= 1 else 4
     for part in _split(hits, single, 15 * SECOND):
         distinct = len({hits[i].item for i in part})
         if distinct >= max(least, len(part) - 1) and hits[part[-1]].at - hits[part[0]].at <= MINUTE:
-            yield from ((i, Evidence(ENOUGH, f"{distinct} links, each from another address, in one go")) for i in part)
+            points = ENOUGH if len({hits[i].agent for i in part}) > 1 else 80
+            yield from ((i, Evidence(points, f"{distinct} links, each from another address, in one go")) for i in part)
 
 
-def hammers(_email: Email, hits: Sequence[Observation]) -> Found:
-    """Ten fetches of one thing by one source within ten seconds; Gmail's proxy has been seen to do that and may."""
-    if len(hits) < 10:
+def hammers(email: Email, hits: Sequence[Observation]) -> Found:
+    """Ten fetches of one thing by one source within ten seconds, and one more for every further recipient, who may all
+    sit behind it; Gmail's proxy has been seen to do that and may, and Apple's fetches for everybody at once."""
+    many = 9 + max(1, email.recipients)
+    if len(hits) < many:
         return
     runs: defaultdict[tuple[str, str, Kind, int], list[int]] = defaultdict(list)
     for i, o in enumerate(hits):
-        if o.agent_class not in agents.DISPLAY_PROXIES:
+        if o.agent_class not in NEVER_CLICK:
             runs[o.source, o.agent, o.kind, o.item].append(i)
     for run in runs.values():
-        if any(hits[run[n + 9]].at - hits[run[n]].at <= 10 * SECOND for n in range(len(run) - 9)):
+        if any(hits[run[n + many - 1]].at - hits[run[n]].at <= 10 * SECOND for n in range(len(run) - many + 1)):
             yield from ((i, Evidence(ENOUGH, "fetched the same thing again and again")) for i in run)
 
 
+CHANGE = 90 * SECOND
+
+
 def changes_agents(email: Email, hits: Sequence[Observation]) -> Found:
-    """One address under several browsers in the first minutes (Warmbly 410): a person's mail opens in one of them."""
+    """One address under several browsers, one soon after the other in the first minutes (Warmbly 410): a person's mail
+    opens in one of them. What only repeats a click at once is no change: software at the reader's side checks it."""
     early: defaultdict[str, list[int]] = defaultdict(list)
     for i, o in enumerate(hits):
         shared = o.network_class == "icloud-relay" or is_sender(email, o)
         if o.agent_class == "browser" and not shared and age(email, o) <= 5 * MINUTE:
             early[o.source].append(i)
-    for group in early.values():
+    for everything in early.values():
+        repeated = _repeated(hits, everything)
+        group = [i for i in everything if i not in repeated]
         devices = {hits[i].device for i in group}
-        if len(devices) > 1:
+        if len(devices) > 1 and any(
+            hits[i].device != hits[k].device and hits[k].at - hits[i].at <= CHANGE for i, k in pairwise(group)
+        ):
             points = 80 if email.recipients <= 1 else 40
             yield from ((i, Evidence(points, f"one address posed as {len(devices)} browsers")) for i in group)
+
+
+def _repeated(hits: Sequence[Observation], group: Sequence[int]) -> set[int]:
+    """Return the clicks among `group` that another agent made too within three seconds."""
+    found: set[int] = set()
+    last: dict[tuple[Kind, int], int] = {}
+    for k in group:
+        o = hits[k]
+        if o.kind in CLICKS:
+            i = last.get((o.kind, o.item))
+            if i is not None and hits[i].agent != o.agent and o.at - hits[i].at <= 3 * SECOND:
+                found |= {i, k}
+            last[o.kind, o.item] = k
+    return found
 
 
 def clicks_at_once(_email: Email, hits: Sequence[Observation]) -> Found:
@@ -193,7 +242,7 @@ def clicks_at_once(_email: Email, hits: Sequence[Observation]) -> Found:
     for i, o in enumerate(hits):
         if o.kind is Kind.OPEN:
             opened[o.source, o.agent] = i
-        elif o.kind in CLICKS:
+        elif o.kind in CLICKS and _follows(o):
             before = opened.get((o.source, o.agent))
             if before is not None and o.at - hits[before].at <= 500:
                 yield i, evidence
@@ -223,7 +272,13 @@ def reads_there(_email: Email, hits: Sequence[Observation]) -> Found:
 def is_isolated(email: Email, hits: Sequence[Observation]) -> Found:
     """A click from a vendor's network within three minutes of a display elsewhere: browser isolation shows
     the page to who displayed it. Not within ninety seconds of sending, when two thirds of the scans come."""
-    displayed = [o for o in hits if o.kind not in CLICKS and o.agent_class in READERS and o.method == "GET"]
+    displayed = [
+        o
+        for o in hits
+        if o.kind not in CLICKS
+        and o.method == "GET"
+        and (o.agent_class in READERS or o.network_class == "exchange-online")
+    ]
     moments = [o.at for o in displayed]
     for i, o in enumerate(hits):
         if o.network_class in GATEWAYS and o.kind in CLICKS and not o.flags and age(email, o) > 90 * SECOND:

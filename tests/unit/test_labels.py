@@ -153,7 +153,50 @@ def test_changed_tracking_parameters_soon_after_sending_are_a_scanners() -> None
     assert labels([clicked(0, MINUTE, query="utm_source=qzxv")]) == [MACHINE]
 
 
+def test_a_browser_whose_hints_say_headless_is_a_machine() -> None:
+    assert labels([opened(DAY, sec_ch_ua='"HeadlessChrome";v="144"')]) == [MACHINE]
+
+
+@pytest.mark.parametrize("ip", [made.AZURE, made.CLOUD])
+@pytest.mark.parametrize("agent", [made.GMAIL, made.APPLE_PRIVACY])
+def test_googles_and_apples_proxies_do_not_live_in_rented_data_centres(agent: str, ip: str) -> None:
+    assert labels([opened(HOUR, agent=agent, ip=ip)]) == [MACHINE]
+
+
+def test_apple_mail_previews_links_and_safari_follows_them() -> None:
+    previews = [clicked(i, HOUR + 2000 * (i + 1), agent=made.APPLE_MAIL) for i in range(5)]
+    hits = [opened(HOUR, agent=made.APPLE_MAIL), *previews, clicked(3, HOUR + MINUTE, agent=made.SAFARI)]
+    assert labels(hits) == [PERSON, *[MACHINE] * 5, PERSON]
+
+
+def test_a_webkit_without_a_browsers_name_is_apple_mail_on_apples_systems_only() -> None:
+    windows = made.APPLE_MAIL.replace("Macintosh; Intel Mac OS X 10_15_7", "Windows NT 10.0; Win64; x64")
+    assert labels([clicked(0, MINUTE, agent=windows)]) == [MACHINE]
+
+
+@pytest.mark.parametrize("query", ["_gl=1*q7", "ttclid=E.C.P", "igsh=MzRl"])
+def test_what_other_tools_add_to_a_link_is_nobodys_fault(query: str) -> None:
+    assert labels([clicked(0, MINUTE, query=query)]) == [PERSON]
+
+
 # --- machines by what several hits show
+
+
+@pytest.mark.parametrize("pace", [10, 2000])
+@pytest.mark.parametrize("how", [{"sec_purpose": "prefetch"}, {"method": "HEAD"}])
+def test_what_the_readers_own_programs_fetch_ahead_makes_no_machine_of_the_reader(
+    how: dict[str, object], pace: int
+) -> None:
+    ahead = [clicked(i, HOUR + SECOND + pace * i, **how) for i in range(5)]
+    for email in (an_email(), an_email(ip=made.HOME)):
+        reader = SENDER if email.sender_source else PERSON
+        found = labels([opened(HOUR), *ahead, clicked(3, HOUR + MINUTE)], email)
+        assert found == [reader, *[MACHINE] * 5, reader]
+
+
+def test_who_asks_for_all_links_at_once_after_sending_has_not_opened_the_mail() -> None:
+    asks = [clicked(i, 22 * SECOND + 30 * i, method="HEAD") for i in range(5)]
+    assert labels([opened(20 * SECOND), *asks, clicked(1, 30 * SECOND)]) == [MACHINE] * 7
 
 
 def test_all_links_at_once_are_a_sweep() -> None:
@@ -187,6 +230,17 @@ def test_a_scanner_that_rotates_addresses_and_agents_is_still_a_sweep() -> None:
 
 def test_a_slow_crawl_through_every_link_is_a_machines() -> None:
     assert labels([clicked(i, HOUR + 2000 * i) for i in range(6)], an_email(links=6)) == [MACHINE] * 6
+
+
+def test_private_relay_changes_a_readers_address_at_any_time() -> None:
+    hits = [clicked(i, MINUTE + 9000 * i, ip=f"172.225.20.{i + 1}", agent=made.SAFARI) for i in range(4)]
+    assert labels(hits) == [PERSON] * 4
+
+
+def test_one_browser_over_changing_addresses_is_a_scanner_early_and_a_telephone_late() -> None:
+    for start, who in ((MINUTE, MACHINE), (HOUR, PERSON)):
+        hits = [clicked(i, start + 9000 * i, ip=f"203.0.113.{i + 1}") for i in range(4)]
+        assert labels(hits) == [who] * 4
 
 
 def test_all_links_at_once_are_a_sweep_whatever_is_attached() -> None:
@@ -234,6 +288,30 @@ def test_a_check_at_the_time_of_the_click_leaves_the_click_to_the_person(delay: 
     assert labels(hits) == [PERSON, PERSON, MACHINE]
 
 
+@pytest.mark.parametrize("ip", [made.AZURE, made.CLOUD, made.VENDOR])
+@pytest.mark.parametrize("delay", [-300, 200, 2000])
+def test_a_check_under_the_readers_own_agent_is_known_by_its_data_centre(delay: int, ip: str) -> None:
+    click = HOUR + MINUTE
+    hits = [opened(HOUR, agent=made.OUTLOOK), clicked(0, click), clicked(0, click + delay, ip=ip)]
+    assert labels(hits) == [PERSON, PERSON, MACHINE]
+
+
+def test_software_on_the_readers_device_that_checks_a_click_leaves_the_reader_a_person() -> None:
+    for start in (MINUTE, HOUR):
+        click = start + 9 * SECOND
+        hits = [opened(start), clicked(0, click), clicked(0, click + 300, agent=made.FIREFOX)]
+        assert labels(hits) == [PERSON, PERSON, MACHINE]
+
+
+def test_a_household_reads_on_two_devices() -> None:
+    hits = [opened(MINUTE, agent=made.SAFARI), opened(3 * MINUTE, agent=made.CHROME_MAC)]
+    assert labels([*hits, clicked(0, 4 * MINUTE, agent=made.CHROME_MAC)]) == [PERSON] * 3
+
+
+def test_one_address_that_opens_as_one_browser_and_clicks_as_another_is_a_scanners() -> None:
+    assert labels([opened(9 * SECOND), clicked(0, 40 * SECOND, agent=made.CHROME_MAC)]) == [MACHINE, MACHINE]
+
+
 def test_a_second_click_twelve_seconds_later_from_another_system_and_network_is_a_scanners() -> None:
     hits = [clicked(0, HOUR, agent=made.CHROME_MAC), clicked(0, HOUR + 12 * SECOND, ip=made.ELSEWHERE)]
     assert labels(hits) == [PERSON, MACHINE]
@@ -254,6 +332,17 @@ def test_asking_first_and_fetching_at_once_is_a_link_checkers() -> None:
 def test_hammering_is_a_machines_but_gmails() -> None:
     assert set(labels([opened(HOUR + 100 * i) for i in range(30)])) == {MACHINE}
     assert set(labels([opened(HOUR + 100 * i, agent=made.GMAIL, ip=made.GOOGLE) for i in range(30)])) == {PERSON}
+
+
+def test_a_round_of_colleagues_behind_one_address_does_not_hammer() -> None:
+    crowd = [opened(MINUTE + 700 * i, ip=made.OFFICE, agent=made.OUTLOOK) for i in range(12)]
+    assert set(labels(crowd, an_email(recipients=12))) == {PERSON}
+    assert set(labels(crowd)) == {MACHINE}
+
+
+def test_apples_privacy_proxy_fetches_for_many_at_once() -> None:
+    crowd = [opened(MINUTE + 500 * i, ip=made.RELAY, agent=made.APPLE_PRIVACY) for i in range(12)]
+    assert set(labels(crowd, an_email(recipients=12))) == {PROXY}
 
 
 # --- the sender
@@ -291,6 +380,11 @@ def test_the_senders_own_gateway_is_a_machine() -> None:
     assert labels(hits, an_email(ip=made.OFFICE)) == [MACHINE] * 5
 
 
+def test_the_sender_who_tried_all_links_at_once_is_the_sender_an_hour_later() -> None:
+    sweep = [clicked(i, 20 * SECOND + 30 * i, ip=made.OFFICE) for i in range(5)]
+    assert labels([*sweep, opened(HOUR, ip=made.OFFICE)], an_email(ip=made.OFFICE)) == [MACHINE] * 5 + [SENDER]
+
+
 def test_the_sender_looking_while_a_scanner_sweeps_is_the_sender() -> None:
     sweep = [clicked(i, 30 * SECOND + 50 * i, ip=made.ELSEWHERE, agent=made.EDGE) for i in range(5)]
     assert labels([opened(20 * SECOND, ip=made.OFFICE), *sweep], an_email(ip=made.OFFICE))[0] is SENDER
@@ -299,7 +393,7 @@ def test_the_sender_looking_while_a_scanner_sweeps_is_the_sender() -> None:
 # --- how sure, and why
 
 
-@pytest.mark.parametrize("agent", [made.CHROME, made.OUTLOOK, made.GMAIL, made.IOS_MAIL])
+@pytest.mark.parametrize("agent", [made.CHROME, made.OUTLOOK, made.YAHOO, made.IOS_MAIL])
 def test_a_usual_clients_open_is_settled_at_once(agent: str) -> None:
     assert judge(an_email(), [opened(10 * SECOND, agent=agent)])[0].settled
 
@@ -316,6 +410,11 @@ def test_a_usual_clients_open_is_settled_at_once(agent: str) -> None:
 def test_an_open_with_something_against_it_is_not_settled(how: dict[str, object]) -> None:
     found = judge(an_email(), [opened(10 * SECOND, **how)])[0]
     assert (found.label, found.settled) == (PERSON, False)
+
+
+def test_gmails_proxy_is_settled_once_a_minute_has_passed() -> None:
+    found = judge(an_email(), [opened(at, agent=made.GMAIL, ip=made.GOOGLE) for at in (10 * SECOND, 2 * MINUTE)])
+    assert [(verdict.label, verdict.settled) for verdict in found] == [(PERSON, False), (PERSON, True)]
 
 
 def test_every_reason_is_a_short_line_for_a_seller() -> None:
