@@ -100,6 +100,7 @@ async def test_single_columns_are_read_written_and_cleared(seller: Client) -> No
     assert (await seller.send("PUT", f"contacts({contact})/jobtitle", {"value": "Boss"})).status == 204
     assert (await seller.get(f"contacts({contact})/jobtitle")).json["value"] == "Boss"
     assert (await seller.get(f"contacts({contact})/jobtitle/$value")).body == b"Boss"
+    assert (await seller.get(f"contacts({contact})/donotemail/$value")).body == b"false"
     assert (await seller.send("DELETE", f"contacts({contact})/jobtitle")).status == 204
     assert (await seller.get(f"contacts({contact})/jobtitle")).status == 204
 
