@@ -89,6 +89,21 @@ async def test_the_row_comes_back_when_asked_for(seller: Client) -> None:
     assert (changed.status, changed.json["fullname"]) == (200, "Grace Hopper")
 
 
+@pytest.mark.parametrize("option", ["$filter=lastname eq 'B'", "$top=0", "$orderby=lastname", "$count=true"])
+async def test_an_option_of_sets_is_refused_for_a_single_row(seller: Client, option: str) -> None:
+    contact = await seller.make("contacts", {"lastname": "A"})
+    for path in (f"contacts({contact})", f"contacts({contact})/ownerid"):
+        refused = await seller.get(f"{path}?{option}")
+        assert (refused.status, refused.json["error"]["code"]) == (400, "0x80060888")
+        assert option.partition("=")[0] in refused.json["error"]["message"]
+
+
+async def test_changes_that_would_have_to_be_tracked_are_said_to_be_missing(seller: Client) -> None:
+    refused = await seller.get("contacts", headers={"Prefer": "odata.track-changes"})
+    assert refused.status == 501
+    assert "odata.track-changes" in refused.json["error"]["message"]
+
+
 async def test_clearing_a_column_reads_as_null(seller: Client) -> None:
     contact = await seller.make("contacts", {"lastname": "A", "telephone1": "1"})
     await seller.patch(f"contacts({contact})", {"telephone1": None})

@@ -138,6 +138,7 @@ def test_a_body_that_is_not_base64_is_refused(body: str) -> None:
             Preferences(page_size=2, annotations=("OData.Community.Display.V1.FormattedValue", "Microsoft.*")),
         ),
         ("respond-async, return=representation", Preferences(representation=True)),
+        ("Return = representation; odd=1, OData.MaxPageSize=2", Preferences(representation=True, page_size=2)),
     ],
 )
 def test_preferences_are_read_as_clients_write_them(header: str, expected: Preferences) -> None:
