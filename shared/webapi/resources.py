@@ -6,7 +6,7 @@ from typing import Any
 from shared.storage.organizations import Organization
 from shared.webapi import actions, metadata, reading, references, writing
 from shared.webapi.context import Context, version_in
-from shared.webapi.errors import Failure, bad_payload, method_not_allowed, unknown_segment
+from shared.webapi.errors import Failure, bad_payload, method_not_allowed, stale, unknown_segment
 from shared.webapi.http import JSON, Address, Request, Response, json_body
 from shared.webapi.keys import RowKey, demand_id, parse_key
 from shared.webapi.operations import parse_arguments
@@ -135,6 +135,8 @@ async def _on_row(
 async def _get_row(context: Context, table: Table, id: str, options: Mapping[str, str]) -> Response:
     row = await reading.read_single(context, table, id, options)
     tag = row["@odata.etag"]
+    if version_in(context.match) not in (None, version_in(tag)):
+        raise stale()
     # Never with $expand or annotations: those may have changed while the row has not.
     unchanged = version_in(context.none_match) == version_in(tag)
     if unchanged and "$expand" not in options and not context.preferences.annotations:

@@ -216,6 +216,16 @@ async def test_an_unchanged_row_is_not_sent_again(seller: Client) -> None:
     assert (await seller.get(f"contacts({contact})", headers={"If-None-Match": tag})).status == 200
 
 
+async def test_a_row_is_read_only_in_the_version_that_is_asked_for(seller: Client) -> None:
+    contact = await seller.make("contacts", {"lastname": "A"})
+    tag = (await seller.get(f"contacts({contact})")).json["@odata.etag"]
+    for condition in (tag, "*"):
+        assert (await seller.get(f"contacts({contact})", headers={"If-Match": condition})).status == 200
+    await seller.patch(f"contacts({contact})", {"lastname": "B"})
+    stale = await seller.get(f"contacts({contact})", headers={"If-Match": tag})
+    assert (stale.status, stale.json["error"]["code"]) == (412, "0x80060882")
+
+
 async def test_pages_follow_each_other_by_links_that_begin_as_the_caller_began(seller: Client) -> None:
     made = await people(seller, 5)
     headers = {"Prefer": "odata.maxpagesize=2"}
