@@ -10,7 +10,7 @@ from shared.engagement.clocks import Clock
 from shared.services.caller import Caller
 from shared.services.reading_clock import reading_clock
 from shared.storage.organizations import Organization
-from shared.webapi.errors import bad_query, too_many_rows
+from shared.webapi.errors import bad_query, not_implemented, too_many_rows
 from shared.webapi.http import Request
 from shared.webapi.query import MAX_PAGE
 
@@ -87,11 +87,13 @@ class Context:
 
 
 def parse_preferences(header: str) -> Preferences:
-    """Return what a ``Prefer`` header asks for; what is not known is ignored (RFC 7240)."""
+    """Return what a ``Prefer`` header asks for; what is not known is ignored (RFC 7240). Raises `Failure`: 400 for a
+    page size that is none, 501 for the tracking of changes, without which the answer would never be complete."""
     representation, page_size, annotations, continue_on_error = False, None, (), False
     for item in re.findall(r'[^,"]*(?:"[^"]*"[^,"]*)*', header):
-        name, _, value = item.strip().partition("=")
-        value = value.strip().strip('"')
+        # What follows a semicolon are parameters of the preference; names are in any case.
+        name, _, value = item.partition(";")[0].partition("=")
+        name, value = name.strip().lower(), value.strip().strip('"')
         if name == "return" and value == "representation":
             representation = True
         elif name == "odata.maxpagesize":
@@ -102,6 +104,8 @@ def parse_preferences(header: str) -> Preferences:
             annotations = tuple(part.strip() for part in value.split(",") if part.strip())
         elif name in ("odata.continue-on-error", "continue-on-error"):
             continue_on_error = value.lower() != "false"
+        elif name == "odata.track-changes":
+            raise not_implemented("Changes are not tracked here: leave odata.track-changes out, filter by modifiedon.")
     return Preferences(representation, page_size, annotations, continue_on_error)
 
 

@@ -27,6 +27,7 @@ PARTS = ("Attributes", "Keys", "OneToManyRelationships", "ManyToOneRelationships
 _IDS = uuid.UUID("a2c6d2f5-1e0c-4b83-9f0d-8f6f7b1d6c55")
 _ENGLISH = 1033
 _EXPANDABLE = frozenset({*PARTS, "OptionSet", "GlobalOptionSet", "sdkmessageid"})
+_OPTIONS = frozenset({"$select", "$filter", "$expand", "$count"})
 _ENUMERATION = re.compile(rf"{re.escape(NAMESPACE)}\.\w+('\w+')")
 _KINDS = {**{kind: kind.value for kind in Type}, Type.GUID: "UniqueIdentifier", Type.OWNER: "Lookup"}
 """What the metadata type of a column is called; differs from its AttributeType for two."""
@@ -51,8 +52,12 @@ def find(items: Sequence[Definition], key: str, name: str = "LogicalName") -> De
 def arrange(items: Sequence[Definition], options: Mapping[str, str]) -> list[Definition]:
     """Return definitions filtered and cut to what ``$filter``, ``$select`` and ``$expand`` ask for.
 
-    A selected property that is not described here is left out and not refused: Dataverse has many more.
+    A selected property that is not described here is left out and not refused: Dataverse has many more. Raises
+    `Failure` 400 for the options that Dataverse does not have here either, such as ``$top``.
     """
+    for name in options:
+        if name.startswith("$") and name not in _OPTIONS:
+            raise bad_query(f"The query option '{name[:40]}' is not supported on definitions: use $filter and $select.")
     kept = _filtered(items, options.get("$filter", "").strip())
     chosen = set(split_top(options.get("$select", ""), ","))
     expanded = dict(_expansion(item) for item in split_top(options.get("$expand", ""), ","))

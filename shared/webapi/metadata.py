@@ -6,11 +6,12 @@ from collections.abc import Mapping, Sequence
 from shared.webapi import definitions
 from shared.webapi.csdl import NAMESPACE, csdl
 from shared.webapi.definitions import Definition
-from shared.webapi.errors import Failure
+from shared.webapi.errors import Failure, unknown_segment
 from shared.webapi.http import JSON, Response, json_body
 from shared.webapi.tables import TABLES
 
 _ONE_TO_MANY = f"{NAMESPACE}.OneToManyRelationshipMetadata"
+_OPTION_SET = f"{NAMESPACE}.OptionSetMetadata"
 _MANY_TO_MANY = f"{NAMESPACE}.ManyToManyRelationshipMetadata"
 _WITH_KEY = re.compile(r"(\w+)\((.+)\)")
 
@@ -30,7 +31,7 @@ def answer(base: str, name: str, key: str | None, rest: tuple[str, ...], options
     if name == "sdkmessagefilters" and not rest:
         by_name = {option: value.replace("sdkmessageid/name", "name") for option, value in options.items()}
         return _list(base, name, definitions.messages(), by_name)
-    if name == "GlobalOptionSetDefinitions" and key is None and not rest:
+    if name == "GlobalOptionSetDefinitions" and key is None and rest in ((), (_OPTION_SET,)):
         # Every choice belongs to a column of its own.
         return _list(base, name, [], {})
     if name == "RelationshipDefinitions":
@@ -42,7 +43,10 @@ def answer(base: str, name: str, key: str | None, rest: tuple[str, ...], options
     table = definitions.find(definitions.tables(), key)
     if table is None:
         raise Failure(404, "0x80060888", f"Could not find an entity with the key {key[:80]}.")
-    return _answer(base, name, _below(table, rest), options)
+    found = _below(table, rest)
+    if found is None:
+        raise unknown_segment("/".join(rest)[:200])
+    return _answer(base, name, found, options)
 
 
 def _relationship(key: str | None, rest: tuple[str, ...]) -> Found:

@@ -168,11 +168,21 @@ def _bind(payload: Payload, table: Table, navigation: str, value: Any, *, creati
 def _point(payload: Payload, table: Table, column: Column, pointed: tuple[str, str] | None) -> None:
     if pointed is None and column.required:
         raise invalid(f"The column '{column.name}' of '{table.logical}' is required and cannot be null.")
+    before = payload.columns.get(column.name)
+    if before is not None and pointed is None:
+        # Another navigation property of the same lookup is null because this one is not.
+        return
+    if pointed and before is not None and (pointed[1], pointed[0]) != (before, _pointed_table(payload, column)):
+        raise bad_payload(f"The lookup '{column.name}' of '{table.logical}' is bound to two rows: bind it to one.")
     payload.columns[column.name] = pointed[1] if pointed else None
     if len(column.targets) > 1:
         payload.columns[f"{column.name}_type"] = pointed[0] if pointed else None
     if pointed:
         payload.pointed.append(pointed)
+
+
+def _pointed_table(payload: Payload, column: Column) -> str:
+    return str(payload.columns[f"{column.name}_type"]) if len(column.targets) > 1 else column.targets[0]
 
 
 def parse_reference(value: Any, target: str, where: str) -> RowKey:

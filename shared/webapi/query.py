@@ -23,7 +23,8 @@ MAX_PAGE = 5000
 MAX_EXPANDS = 15
 """``$expand`` options of a query, one within another: Dataverse's own limit (Microsoft's "Join tables using OData")."""
 _OPTIONS = frozenset({"$select", "$filter", "$orderby", "$top", "$count", "$expand", "$skiptoken"})
-_NOT_HERE = frozenset({"fetchXml", "sql", "savedQuery", "userQuery", "$apply"})
+_NOT_HERE = frozenset({"fetchxml", "sql", "savedquery", "userquery", "$apply"})
+"""Options in lower case: clients write those without a dollar sign in any."""
 _OPTIONS_OF_EXPAND = frozenset({"$select", "$filter", "$orderby", "$top", "$expand"})
 
 
@@ -70,12 +71,16 @@ def parse_options(query: str) -> dict[str, str]:
     """Return the options of a URL's query part, by name.
 
     Clients encode in three ways (``%24select=a+b``, ``$select=a%20b``, raw): the text is split on ``&`` before it is
-    decoded, and ``+`` is a space.
+    decoded, and ``+`` is a space. Raises `Failure` 400 where a ``$`` or ``@`` option is given twice (OData 4.0 URL
+    Conventions, 5.1): one of them would not be heeded.
     """
     options: dict[str, str] = {}
     for part in filter(None, query.split("&")):
         name, _, value = part.partition("=")
-        options[unquote_plus(name).strip()] = unquote_plus(value)
+        option = unquote_plus(name).strip()
+        if option in options and option.startswith(("$", "@")):
+            raise bad_query(f"The query option '{option[:40]}' was specified more than once: give it once.")
+        options[option] = unquote_plus(value)
     return options
 
 
@@ -84,7 +89,7 @@ def parse_query(options: Mapping[str, str], table: Table, asker: Asker = NOBODY)
     that Dataverse has and we do not."""
     aliases = {name: value for name, value in options.items() if name.startswith("@")}
     for name in options:
-        if name in _NOT_HERE:
+        if name.lower() in _NOT_HERE:
             raise not_implemented(
                 f"The query option '{name}' is not available here: use $filter, $select and $orderby."
             )

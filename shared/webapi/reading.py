@@ -7,7 +7,7 @@ from urllib.parse import quote
 from shared.storage.calls import side_by_side
 from shared.webapi import finding, sources, texts
 from shared.webapi.context import Context, etag
-from shared.webapi.errors import does_not_exist, unknown_segment
+from shared.webapi.errors import bad_query, does_not_exist, unknown_segment
 from shared.webapi.finding import Row
 from shared.webapi.query import MAX_PAGE, Query, parse_query
 from shared.webapi.query_functions import Asker
@@ -21,6 +21,8 @@ LOOKUP_TABLE = "Microsoft.Dynamics.CRM.lookuplogicalname"
 LOOKUP_NAVIGATION = "Microsoft.Dynamics.CRM.associatednavigationproperty"
 TOTAL = "Microsoft.Dynamics.CRM.totalrecordcount"
 TOTAL_EXCEEDED = "Microsoft.Dynamics.CRM.totalrecordcountlimitexceeded"
+
+_OPTIONS_OF_SETS = frozenset({"$filter", "$orderby", "$top", "$count", "$skiptoken"})
 
 
 async def read_set(context: Context, table: Table, options: Mapping[str, str]) -> dict[str, Any]:
@@ -55,8 +57,11 @@ async def _read(context: Context, query: Query, id: str) -> Row:
 
 
 async def read_single(context: Context, table: Table, id: str, options: Mapping[str, str]) -> dict[str, Any]:
-    """Return a row as it is answered, lazy columns included unless ``$select`` leaves them out."""
+    """Return a row as it is answered, lazy columns included unless ``$select`` leaves them out. Raises `Failure` 400
+    where an option is one of sets: the row would be answered whatever it says."""
     query = parse_query(options, table, _asker(context))
+    for name in _OPTIONS_OF_SETS & options.keys():
+        raise bad_query(f"The query option '{name}' cannot be applied to a single row: use $select and $expand.")
     row = await _read(context, query, id)
     (rendered,) = await _render_all(context, query, [row], single=True)
     return {"@odata.context": f"{_context_url(context, query)}/$entity", **rendered}

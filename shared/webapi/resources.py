@@ -6,7 +6,7 @@ from typing import Any
 from shared.storage.organizations import Organization
 from shared.webapi import actions, metadata, reading, references, writing
 from shared.webapi.context import Context, version_in
-from shared.webapi.errors import Failure, bad_payload, method_not_allowed, unknown_segment
+from shared.webapi.errors import Failure, bad_payload, method_not_allowed, stale, unknown_segment
 from shared.webapi.http import JSON, Address, Request, Response, json_body
 from shared.webapi.keys import RowKey, demand_id, parse_key
 from shared.webapi.operations import parse_arguments
@@ -135,6 +135,8 @@ async def _on_row(
 async def _get_row(context: Context, table: Table, id: str, options: Mapping[str, str]) -> Response:
     row = await reading.read_single(context, table, id, options)
     tag = row["@odata.etag"]
+    if version_in(context.match) not in (None, version_in(tag)):
+        raise stale()
     # Never with $expand or annotations: those may have changed while the row has not.
     unchanged = version_in(context.none_match) == version_in(tag)
     if unchanged and "$expand" not in options and not context.preferences.annotations:
@@ -184,10 +186,7 @@ async def _on_property(
         if found is None:
             return Response(204)
         if more:
-            if not isinstance(found.get("value"), str | int | bool):
-                raise unknown_segment("$value")
-            text = str(found["value"]).encode("utf-8", "replace")
-            return Response(200, {"Content-Type": "text/plain; charset=utf-8"}, text)
+            return _raw(found.get("value"))
         return _with_preferences(context, _json(200, found))
     if request.method == "POST" and not more and name in table.collections and navigation_of(table, name):
         return await _create_in(context, request, table, id, name, options)
@@ -258,6 +257,14 @@ def demand_method(request: Request, method: str, what: str, allowed: str = "") -
     """Raise `Failure` 405 where a request has another method; `allowed` are all that `what` has, if more than one."""
     if request.method != method:
         raise method_not_allowed(request.method, what, allowed or method)
+
+
+def _raw(value: object) -> Response:
+    """Return a column's value as text; raise `Failure` 404 where it is none (OData 4.0 Protocol, 11.2.3.1)."""
+    if not isinstance(value, str | int):
+        raise unknown_segment("$value")
+    text = str(value).lower() if isinstance(value, bool) else str(value)
+    return Response(200, {"Content-Type": "text/plain; charset=utf-8"}, text.encode("utf-8", "replace"))
 
 
 def _number(count: int) -> Response:

@@ -89,6 +89,21 @@ async def test_the_row_comes_back_when_asked_for(seller: Client) -> None:
     assert (changed.status, changed.json["fullname"]) == (200, "Grace Hopper")
 
 
+@pytest.mark.parametrize("option", ["$filter=lastname eq 'B'", "$top=0", "$orderby=lastname", "$count=true"])
+async def test_an_option_of_sets_is_refused_for_a_single_row(seller: Client, option: str) -> None:
+    contact = await seller.make("contacts", {"lastname": "A"})
+    for path in (f"contacts({contact})", f"contacts({contact})/ownerid"):
+        refused = await seller.get(f"{path}?{option}")
+        assert (refused.status, refused.json["error"]["code"]) == (400, "0x80060888")
+        assert option.partition("=")[0] in refused.json["error"]["message"]
+
+
+async def test_changes_that_would_have_to_be_tracked_are_said_to_be_missing(seller: Client) -> None:
+    refused = await seller.get("contacts", headers={"Prefer": "odata.track-changes"})
+    assert refused.status == 501
+    assert "odata.track-changes" in refused.json["error"]["message"]
+
+
 async def test_clearing_a_column_reads_as_null(seller: Client) -> None:
     contact = await seller.make("contacts", {"lastname": "A", "telephone1": "1"})
     await seller.patch(f"contacts({contact})", {"telephone1": None})
@@ -100,6 +115,7 @@ async def test_single_columns_are_read_written_and_cleared(seller: Client) -> No
     assert (await seller.send("PUT", f"contacts({contact})/jobtitle", {"value": "Boss"})).status == 204
     assert (await seller.get(f"contacts({contact})/jobtitle")).json["value"] == "Boss"
     assert (await seller.get(f"contacts({contact})/jobtitle/$value")).body == b"Boss"
+    assert (await seller.get(f"contacts({contact})/donotemail/$value")).body == b"false"
     assert (await seller.send("DELETE", f"contacts({contact})/jobtitle")).status == 204
     assert (await seller.get(f"contacts({contact})/jobtitle")).status == 204
 
@@ -198,6 +214,16 @@ async def test_an_unchanged_row_is_not_sent_again(seller: Client) -> None:
     assert (await seller.get(f"contacts({contact})", headers={"If-None-Match": "null"})).status == 200
     await seller.patch(f"contacts({contact})", {"lastname": "B"})
     assert (await seller.get(f"contacts({contact})", headers={"If-None-Match": tag})).status == 200
+
+
+async def test_a_row_is_read_only_in_the_version_that_is_asked_for(seller: Client) -> None:
+    contact = await seller.make("contacts", {"lastname": "A"})
+    tag = (await seller.get(f"contacts({contact})")).json["@odata.etag"]
+    for condition in (tag, "*"):
+        assert (await seller.get(f"contacts({contact})", headers={"If-Match": condition})).status == 200
+    await seller.patch(f"contacts({contact})", {"lastname": "B"})
+    stale = await seller.get(f"contacts({contact})", headers={"If-Match": tag})
+    assert (stale.status, stale.json["error"]["code"]) == (412, "0x80060882")
 
 
 async def test_pages_follow_each_other_by_links_that_begin_as_the_caller_began(seller: Client) -> None:

@@ -101,7 +101,17 @@ async def test_definitions_are_filtered_by_their_properties_and_enumerations(sel
     assert (await seller.get(f"{path}Nosuch eq 1")).status == 400
 
 
-@pytest.mark.parametrize("options", ["$expand=LogicalName", "$expand=Nosuch($select=x)", "$filter=LogicalName eq"])
+@pytest.mark.parametrize(
+    "options",
+    [
+        "$expand=LogicalName",
+        "$expand=Nosuch($select=x)",
+        "$filter=LogicalName eq",
+        "$top=1",
+        "$skip=1",
+        "$orderby=LogicalName",
+    ],
+)
 async def test_what_cannot_be_asked_of_definitions_is_refused(seller: Client, options: str) -> None:
     for path in ("EntityDefinitions", "EntityDefinitions(LogicalName='email')/Attributes"):
         assert (await seller.get(f"{path}?{options}")).status == 400
@@ -198,6 +208,16 @@ async def test_the_names_that_bind_regarding_are_found_in_the_relationships(sell
 )
 async def test_a_definition_that_there_is_not_is_404(seller: Client, path: str) -> None:
     assert (await seller.get(path)).status == 404
+
+
+async def test_what_a_definition_does_not_have_is_named(seller: Client) -> None:
+    missing = await seller.get("EntityDefinitions(LogicalName='email')/Attributes(LogicalName='nosuch')")
+    assert "Attributes(LogicalName='nosuch')" in missing.json["error"]["message"]
+
+
+async def test_global_choices_of_any_kind_are_none(seller: Client) -> None:
+    for path in ("", "/Microsoft.Dynamics.CRM.OptionSetMetadata"):
+        assert (await seller.get(f"GlobalOptionSetDefinitions{path}")).rows == []
 
 
 async def test_what_a_table_takes_many_of_is_found_as_dataverse_api_asks_for_it(seller: Client) -> None:

@@ -94,6 +94,23 @@ def test_a_lookup_knows_which_table_it_points_at() -> None:
     assert cleared.columns == {"regardingobjectid": None, "regardingobjectid_type": None}
 
 
+@pytest.mark.parametrize("null", ["regardingobjectid_contact", "regardingobjectid_account_email@odata.bind"])
+@pytest.mark.parametrize("first", [True, False])
+def test_a_lookup_that_is_bound_stays_bound_where_its_other_names_are_null(null: str, first: bool) -> None:
+    bound = {"regardingobjectid_lead@odata.bind": f"/leads({ID})"}
+    payload = parse_payload(EMAIL, {null: None, **bound} if first else {**bound, null: None}, creating=False)
+    assert payload.columns == {"regardingobjectid": ID, "regardingobjectid_type": "lead"}
+
+
+@pytest.mark.parametrize("other", [f"/leads({ID[:-1]}2)", f"/contacts({ID})"])
+def test_a_lookup_that_is_bound_to_two_rows_is_refused_by_name(other: str) -> None:
+    name = "regardingobjectid_contact" if "contacts" in other else "regardingobjectid_lead_email"
+    sent = {"regardingobjectid_lead@odata.bind": f"/leads({ID})", f"{name}@odata.bind": other}
+    with pytest.raises(Failure, match="'regardingobjectid' of 'email' is bound to two rows") as raised:
+        parse_payload(EMAIL, sent, creating=True)
+    assert raised.value.status == 400
+
+
 @given(st.binary(max_size=200))
 def test_a_body_in_base64_is_decoded_folded_or_not(content: bytes) -> None:
     import base64
@@ -121,6 +138,7 @@ def test_a_body_that_is_not_base64_is_refused(body: str) -> None:
             Preferences(page_size=2, annotations=("OData.Community.Display.V1.FormattedValue", "Microsoft.*")),
         ),
         ("respond-async, return=representation", Preferences(representation=True)),
+        ("Return = representation; odd=1, OData.MaxPageSize=2", Preferences(representation=True, page_size=2)),
     ],
 )
 def test_preferences_are_read_as_clients_write_them(header: str, expected: Preferences) -> None:

@@ -48,6 +48,14 @@ def test_options_read_the_same_in_the_three_encodings_of_clients(encoded: str) -
     assert options == {"$select": "subject,opencount", "$filter": "subject eq 'a&b c'"}
 
 
+@pytest.mark.parametrize("name", ["$filter", "%24filter", "@p1"])
+def test_an_option_that_is_given_twice_is_named(name: str) -> None:
+    with pytest.raises(Failure, match="more than once") as raised:
+        parse_options(f"{name}=a&$top=1&{name}=b")
+    assert raised.value.status == 400
+    assert parse_options("mine=1&mine=2") == {"mine": "2"}
+
+
 def test_the_primary_key_is_always_selected() -> None:
     selected = parse_query({"$select": "subject"}, EMAIL).select
     assert selected is not None
@@ -91,7 +99,9 @@ def test_a_query_option_that_is_wrong_is_named(options: dict[str, str], culprit:
     assert culprit in raised.value.message
 
 
-@pytest.mark.parametrize("option", ["fetchXml", "sql", "savedQuery", "userQuery", "$apply"])
+@pytest.mark.parametrize(
+    "option", ["fetchXml", "fetchxml", "FetchXml", "sql", "SQL", "savedQuery", "userQuery", "$apply"]
+)
 def test_a_query_language_that_is_not_here_is_said_to_be_missing(option: str) -> None:
     with pytest.raises(Failure) as raised:
         parse_query({option: "x"}, EMAIL)
