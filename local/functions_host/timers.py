@@ -24,9 +24,6 @@ from local.functions_host.outputs import OutputSender
 from local.functions_host.retries import run_with_retries
 from local.functions_host.worker import Function, datum
 
-MONITORED_FROM = timedelta(minutes=1)
-"""Azure remembers the last run of schedules that are at least this far apart (`useMonitor`)."""
-
 LONGEST_SLEEP = 30.0
 """Seconds after which the wall clock is read again: it may be set, or the machine may have slept."""
 

@@ -234,7 +234,7 @@ def _person(o: Observation) -> str:
 
 
 _HASTE = ("came soon after sending", "clicked the moment it opened")
-"""Speed alone makes nobody a machine , nor an alert late."""
+"""Speed alone makes nobody a machine, nor an alert late."""
 
 
 def _settled(email: Email, o: Observation, found: Sequence[Evidence]) -> bool:

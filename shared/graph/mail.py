@@ -22,8 +22,6 @@ EMAIL_ID_PROPERTY = "String {6f1b1b52-5c0b-4a5e-9d27-0f6a6c2f9a11} Name EmailEng
 """The extended property that a draft of ours carries (singleValueLegacyExtendedProperty: type, property set, name)."""
 SMALL_ATTACHMENT = 3_000_000
 """Bytes from which an attachment needs an upload session (learn.microsoft.com/graph/outlook-large-attachments)."""
-MAX_REQUEST = 4 * 1024 * 1024
-"""Bytes that a request to Graph must stay under."""
 
 _STATE = ["id", "conversationId", "internetMessageId", "isDraft", "parentFolderId", "sentDateTime"]
 _UPLOAD_RANGE = 12 * 320 * 1024

@@ -187,7 +187,6 @@ def test_preamble_epilogue_padding_and_the_case_of_names_do_not_matter() -> None
     assert parse_batch("Multipart/Mixed; charset=utf-8; Boundary = batch_1", odd.encode()) == plain
 
 
-SPACES = st.text(" ", max_size=2)
 TEXT = st.text(st.characters(exclude_categories=["Cs", "Cc"]), max_size=20)
 TOKEN = st.text("abcXYZ019_-.", min_size=1, max_size=12)
 URL = st.builds(lambda path, query: f"{path}?{query}" if query else path, TOKEN, TEXT.map(str.strip))

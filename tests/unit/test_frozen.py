@@ -13,7 +13,6 @@ from shared.engagement.timeline import Timeline, tell
 from tests.unit.making_hits import DAY, GMAIL, HOME, IOS_MAIL, OFFICE, OUTLOOK, SENT, an_email, clicked, opened
 
 EMAIL = an_email()
-ZERO = {"opencount": 0, "linksclickedcount": 0}
 
 
 @st.composite
