@@ -15,6 +15,8 @@ ENOUGH = 100
 
 SECOND = 1000  # ms
 MINUTE = 60 * SECOND
+AT_ONCE = 3 * SECOND
+"""Within this a second fetch of what was clicked comes of the click: it checks it."""
 
 CLICKS = frozenset({Kind.LINK, Kind.ATTACHMENT})
 BROWSERS = frozenset({"browser", "webview"})

@@ -140,11 +140,14 @@ def _doubles(email: Email, hits: Sequence[Observation], weights: list[list[Evide
             _judge_doubles(email, hits, weights, opened, acts, doubled)
 
 
+_CHECKED_FROM = evidence.HOSTING | evidence.GATEWAYS
+
+
 def _checked_elsewhere(one: Observation, other: Observation) -> bool:
     """Whether one browser's name fetched the same link at once from a data centre or a vendor and from elsewhere: the
     check borrows the name of the browser that it checks for."""
-    hosted = [o.network_class in evidence.HOSTING | evidence.GATEWAYS for o in (one, other)]
-    return hosted[0] != hosted[1] and other.at - one.at <= 3 * SECOND
+    hosted = [o.network_class in _CHECKED_FROM for o in (one, other)]
+    return hosted[0] != hosted[1] and other.at - one.at <= evidence.AT_ONCE
 
 
 def _judge_doubles(
@@ -171,7 +174,7 @@ def _judge_doubles(
     for i, j in doubled:
         gap = hits[j].at - hits[i].at
         machine = j if _who(hits[i]) == person else i
-        if gap <= 3 * SECOND:
+        if gap <= evidence.AT_ONCE:
             points = ENOUGH if email.recipients <= 1 or hits[i].source != hits[j].source else 60
         else:
             busy = email.recipients > 1 and age(email, hits[i]) <= 10 * MINUTE

@@ -9,6 +9,7 @@ from operator import attrgetter
 
 from shared.engagement import agents
 from shared.engagement.evidence import (
+    AT_ONCE,
     BROWSERS,
     CLICKS,
     ENOUGH,
@@ -199,6 +200,7 @@ def hammers(email: Email, hits: Sequence[Observation]) -> Found:
 
 
 CHANGE = 90 * SECOND
+"""Within this one browser follows another where software poses as several."""
 
 
 def changes_agents(email: Email, hits: Sequence[Observation]) -> Found:
@@ -221,14 +223,14 @@ def changes_agents(email: Email, hits: Sequence[Observation]) -> Found:
 
 
 def _repeated(hits: Sequence[Observation], group: Sequence[int]) -> set[int]:
-    """Return the clicks among `group` that another agent made too within three seconds."""
+    """Return the clicks among `group` that another agent made too, at once."""
     found: set[int] = set()
     last: dict[tuple[Kind, int], int] = {}
     for k in group:
         o = hits[k]
         if o.kind in CLICKS:
             i = last.get((o.kind, o.item))
-            if i is not None and hits[i].agent != o.agent and o.at - hits[i].at <= 3 * SECOND:
+            if i is not None and hits[i].agent != o.agent and o.at - hits[i].at <= AT_ONCE:
                 found |= {i, k}
             last[o.kind, o.item] = k
     return found
