@@ -62,10 +62,6 @@ class Query:
     options: Mapping[str, str] = field(default_factory=dict)
     """What was asked, as it was asked."""
 
-    def wants(self, column: Column) -> bool:
-        """Whether a lazy column was asked for by name."""
-        return self.select is not None and column in self.select
-
 
 def parse_options(query: str) -> dict[str, str]:
     """Return the options of a URL's query part, by name.

@@ -114,21 +114,21 @@ def _count_annotations(context: Context, total: int) -> dict[str, Any]:
 
 async def _render_all(context: Context, query: Query, rows: Sequence[Row], *, single: bool) -> list[dict[str, Any]]:
     names = await _lookup_names(context, query, rows) if context.preferences.annotates(FORMATTED) else {}
-    return await side_by_side(lambda row: _render(context, query, row, names, single=single), rows)
+    asked = query.table.lazy_columns if single and query.select is None else query.select or ()
+    lazy = [column for column in asked if column.lazy]
+    return await side_by_side(lambda row: _render(context, query, row, names, lazy), rows)
 
 
 async def _render(
-    context: Context, query: Query, row: Row, names: Mapping[tuple[str, str], str], *, single: bool
+    context: Context, query: Query, row: Row, names: Mapping[tuple[str, str], str], lazy: Collection[Column]
 ) -> dict[str, Any]:
-    """Return a row as it is answered. `names` are those of the rows that lookups point at."""
-    columns = query.select if query.select is not None else query.table.columns
-    lazy = [column for column in columns if column.lazy]
-    wanted = [column for column in lazy if query.wants(column) or (single and query.select is None)]
-    row, found = await with_texts(context, query, row, wanted)
+    """Return a row as it is answered. `names` are those of the rows that lookups point at, `lazy` the columns whose
+    texts are read."""
+    row, found = await with_texts(context, query, row, lazy)
     answer: dict[str, Any] = {"@odata.etag": etag(row["versionnumber"])}
-    for column in columns:
+    for column in query.select if query.select is not None else query.table.columns:
         if column.lazy:
-            if column in wanted:
+            if column.name in found:
                 answer[column.name] = found[column.name]
             continue
         value = row[column.name]
