@@ -231,9 +231,10 @@ async def _host(
         rows.append(Operation("put", row))
     kept = {row.entity["RowKey"] for row in rows}
     old = (await _read(claim)).images
-    # What a style or a link still names has to travel too: only images are hosted.
-    unneeded = frozenset(hosted - content_ids(done.html)) if hosted else frozenset()
-    return [*rows, *(Operation("delete", row, "*") for row in old if row["RowKey"] not in kept)], unneeded
+    if hosted:
+        # What a style or a link still names has to travel too: only images are hosted. In a thread: a body may be long.
+        hosted -= await asyncio.to_thread(content_ids, done.html)
+    return [*rows, *(Operation("delete", row, "*") for row in old if row["RowKey"] not in kept)], frozenset(hosted)
 
 
 def _link_rows(partition: EmailPartition, done: Instrumented) -> list[Operation]:
