@@ -19,7 +19,8 @@ from shared.graph.client import GraphError, Rejected, Throttled
 from shared.services.replying import take_message
 from shared.settings import settings
 from shared.storage import queues, records
-from shared.storage.account import Conflict, NotFound, PreconditionFailed, StorageError
+from shared.storage.account import Conflict, NotFound, StorageError
+from shared.storage.contention import insist
 from shared.storage.organizations import Organization, find_organization, list_organizations
 from shared.storage.tables import Entity
 
@@ -190,17 +191,15 @@ async def _subscribe(organization: Organization, row: Entity, now: datetime) -> 
 
 async def _replace_subscription(organization: Organization, seen: Entity, columns: dict[str, Any]) -> bool:
     """Write a new subscription unless somebody else has written one meanwhile; return whether it was written."""
-    row = await records.get(organization, TABLE, seen["RowKey"])
-    while row is not None and row.get("subscription", "") == seen.get("subscription", ""):
-        try:
-            await records.merge(organization, TABLE, row["RowKey"], columns, row["etag"])
-        except PreconditionFailed:
-            row = await records.get(organization, TABLE, seen["RowKey"])
-        except NotFound:
+
+    async def attempt() -> bool:
+        row = await records.get(organization, TABLE, seen["RowKey"])
+        if row is None or row.get("subscription", "") != seen.get("subscription", ""):
             return False
-        else:
-            return True
-    return False
+        await records.merge(organization, TABLE, row["RowKey"], columns, row["etag"])
+        return True
+
+    return await insist(attempt)
 
 
 async def _forget_subscription(organization: Organization, row: Entity) -> Entity:
