@@ -160,19 +160,23 @@ def error_for(status: int, headers: Mapping[str, str], code: str, message: str) 
 
 
 def retry_after(value: str | None) -> float:
-    """Return the seconds that a Retry-After header asks for: a number or an HTTP date (RFC 9110 section 10.2.3)."""
+    """Return the seconds that a Retry-After header asks for: a number or an HTTP date (RFC 9110 section 10.2.3); at
+    most a day."""
     if value is None:
         return _UNNAMED_THROTTLE
+    return min(max(0.0, _seconds(value)), _LONGEST_THROTTLE)
+
+
+def _seconds(retry_after: str) -> float:
     try:
-        return min(max(0.0, float(value)), _LONGEST_THROTTLE)
+        return float(retry_after)
     except ValueError:
         pass
     try:
-        at = parsedate_to_datetime(value)
+        at = parsedate_to_datetime(retry_after)
     except ValueError:
         return _UNNAMED_THROTTLE
-    seconds = (at.replace(tzinfo=at.tzinfo or UTC) - datetime.now(UTC)).total_seconds()
-    return min(max(0.0, seconds), _LONGEST_THROTTLE)
+    return (at.replace(tzinfo=at.tzinfo or UTC) - datetime.now(UTC)).total_seconds()
 
 
 def _translated(error: Any) -> GraphError:

@@ -25,7 +25,6 @@ type Clock = Callable[[], datetime]
 SOON = timedelta(minutes=1)
 """A mail due within this is waited for; one due later is the agenda's."""
 
-
 _log = logging.getLogger(__name__)
 
 

@@ -36,8 +36,7 @@ def draft_of(email: Mapping[str, Any], parties: Sequence[Entity], body: str) -> 
     return mail.Draft(
         key=key_of(email),
         subject=_one_line(str(email.get("subject") or "")),
-        # Half a surrogate pair is no character, and no encoding of mail can carry it.
-        html=body.encode("utf-16", "surrogatepass").decode("utf-16", "replace"),
+        html=_whole(body),
         to=mailboxes(TO),
         cc=mailboxes(CC),
         bcc=mailboxes(BCC),
@@ -107,5 +106,9 @@ def _is_same(wanted: mail.Attachment, there: mail.Attached) -> bool:
 
 def _one_line(text: str) -> str:
     """Return a header's text without control characters or halves of characters."""
-    whole = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-    return "".join(" " if character < " " or "\x7f" <= character <= "\x9f" else character for character in whole)
+    return "".join(" " if character < " " or "\x7f" <= character <= "\x9f" else character for character in _whole(text))
+
+
+def _whole(text: str) -> str:
+    """Return text in whole characters: half a surrogate pair is none, and no encoding of mail can carry it."""
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")

@@ -15,14 +15,7 @@ import orjson
 
 from shared.engagement.cards import OFF_BY_DEFAULT
 from shared.storage import undo
-from shared.storage.account import (
-    Account,
-    Conflict,
-    Unavailable,
-    account_of,
-    account_setting,
-    host_account,
-)
+from shared.storage.account import Account, Conflict, Unavailable, account_of, account_setting, host_account
 from shared.storage.contention import insist
 from shared.storage.tables import Entity, Operation, Tables, literal
 
