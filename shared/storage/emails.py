@@ -18,7 +18,7 @@ this module, which keeps their index rows (`shared.storage.lists`) and announces
 """
 
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from shared.engagement import figures
@@ -27,7 +27,7 @@ from shared.storage import blobs, lists, pending_figures
 from shared.storage.account import StorageError, Unavailable
 from shared.storage.calls import side_by_side
 from shared.storage.organizations import Organization
-from shared.storage.tables import Entity, Operation, chunks, literal
+from shared.storage.tables import MAX_OPERATIONS, Entity, Operation, chunks, literal
 
 EMAIL = "email"
 
@@ -112,8 +112,10 @@ async def commit(
     """Change an email that still is as it was read: merge `changes` into its row, and carry out `rows` under it.
 
     A change to None clears the column. `leaves` are scopes of the figures that it may leave because its parties change.
-    Beyond one transaction the rows go first, in chunks, and the email's row with the last. Raises `PreconditionFailed`
-    where somebody was faster and `NotFound` where the email is gone; the caller reads again and decides anew.
+    Beyond one transaction the rows go first, in chunks, and the email's row with the last. Parties say who sends and
+    who is written to, so each chunk that has some is written only while the email still is as it was judged. Raises
+    `PreconditionFailed` where somebody was faster and `NotFound` where the email is gone; the caller reads again and
+    decides anew.
     """
     listing = lists.plan({**email, **changes})
     counts = bool(leaves) or figures.sources(email) != figures.sources({**email, **changes})
@@ -126,8 +128,13 @@ async def commit(
     cleared = {name: "" if value is None else value for name, value in changes.items()}
     if listing.added or listing.removed:
         cleared["_lists"] = listing.names
-    head = Operation("merge", {**cleared, "PartitionKey": email["PartitionKey"], "RowKey": EMAIL}, email["etag"])
-    await _carry_out(organization, listing, chunks([*rows, head]))
+    keys = {"PartitionKey": email["PartitionKey"], "RowKey": EMAIL}
+    head = Operation("merge", {**cleared, **keys}, email["etag"])
+    transactions = chunks([*rows, head])
+    if len(transactions) > 1 and any(row.entity["RowKey"].startswith("party:") for row in rows):
+        touch = Operation("merge", keys, email["etag"])
+        transactions = [[touch, *chunk] for chunk in chunks(rows, MAX_OPERATIONS - 1)] + [[head]]
+    await _carry_out(organization, listing, transactions)
     if counts:
         await pending_figures.hint(organization)
 
@@ -154,10 +161,15 @@ def version_of(email: Mapping[str, Any]) -> int:
 
 
 async def _carry_out(organization: Organization, listing: lists.Change, transactions: list[list[Operation]]) -> None:
+    """Carry out transactions; one that begins with the email's row is about the version that the one before left."""
     await lists.write(organization, listing.added)
+    version = ""
     try:
-        for transaction in transactions:
-            await organization.tables.transact(organization.emails, transaction)
+        for first, *others in transactions:
+            leads = first.entity["RowKey"] == EMAIL
+            head = replace(first, etag=version) if leads and version else first
+            etags = await organization.tables.transact(organization.emails, [head, *others])
+            version = etags[0] if leads else ""
     except StorageError as error:
         # A call that was not answered may have been carried out: the email may name these rows.
         if not isinstance(error, Unavailable):
