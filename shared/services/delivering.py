@@ -17,7 +17,7 @@ from dataclasses import replace
 from datetime import timedelta
 
 from shared import metrics
-from shared.engagement.options import FAILED, SENDER, SENT
+from shared.engagement.options import FAILED, SENT
 from shared.engagement.refusals import BROKEN, MESSAGE_GONE, UNCERTAIN, UNREACHABLE, why_rejected
 from shared.engagement.times import iso_seconds, milliseconds, parse_iso
 from shared.graph import mail
@@ -30,6 +30,7 @@ from shared.services.outgoing import attached_rows, attachment_of, compare, draf
 from shared.services.preparing import prepare, reader
 from shared.services.recipients import (
     check_recipients,
+    check_sender,
     read_people,
     read_restrictions,
     recipients_of,
@@ -143,6 +144,8 @@ async def _carry_out_or_explain(claim: Claim) -> timedelta | None:
 
 
 async def _carry_out(claim: Claim) -> timedelta | None:
+    if not claim.email.get("_mailbox"):
+        raise _CannotSend("its sender is not a user: choose a systemuser")
     if claim.email.get("_intent"):
         return await _resolve(claim)
     state = await _look(claim) or await _find(claim)
@@ -166,11 +169,14 @@ async def _carry_out(claim: Claim) -> timedelta | None:
 
 
 async def _judge(claim: Claim) -> None:
-    """Judge recipients and consent as they are now: the mail may have waited for months since it was sent."""
+    """Judge sender, recipients and consent as they are now: the mail may have waited for months since it was sent."""
     parties = (await _read(claim)).parties
     restrictions = await read_restrictions(claim.organization, parties)
-    recipients = recipients_of(await read_people(claim.organization, parties))
+    people = await read_people(claim.organization, parties)
+    recipients = recipients_of(people)
+    await _judge_submitter(claim)
     try:
+        check_sender(people)
         check_recipients(claim.organization, recipients)
     except Refused as error:
         raise _CannotSend(str(error)) from None
@@ -184,9 +190,19 @@ async def _judge(claim: Claim) -> None:
         await record("judged", claim, judged)
 
 
+async def _judge_submitter(claim: Claim) -> None:
+    """Raise `_CannotSend` where whoever pressed Send has been shut out since. Roles are known from tokens only: who had
+    the right to send when they did keeps that."""
+    submitter = claim.email.get("_submittedby")
+    user = await records.get(claim.organization, "systemuser", submitter) if submitter else None
+    if user is not None and user.get("isdisabled"):
+        name = user.get("fullname") or submitter
+        raise _CannotSend(f"{name}, who sent it, is disabled: have it sent by another user, or enable this one")
+
+
 async def _look(claim: Claim) -> mail.MessageState | None:
     """Return the state of the message that is recorded as the draft, None where none is or it is gone."""
-    if not claim.email.get("_draft"):
+    if not claim.email.get("_draft") or not claim.email.get("_mailbox"):
         return None
     try:
         return await step("look", mail.get_message(*_place(claim), claim.email["_draft"]))
@@ -248,12 +264,10 @@ async def _index(claim: Claim, state: mail.MessageState) -> None:
         if key:
             hashed = records.hashed_key(key)
             await step(f"index {table}", records.put(claim.organization, table, hashed, {"email": claim.id}))
-    sender = next((row for row in (await _read(claim)).parties if row["participationtypemask"] == SENDER), None)
-    if sender is not None and sender.get("partyid"):
-        try:
-            await follow_mailbox(claim.organization, sender["partyid"], claim.email["sender"], claim.clock())
-        except StorageError as error:
-            _log.warning("replies to %s of %s may be missed: %s", claim.id, claim.organization.name, error.code)
+    try:
+        await follow_mailbox(claim.organization, claim.email["_mailbox"], claim.email["sender"], claim.clock())
+    except StorageError as error:
+        _log.warning("replies to %s of %s may be missed: %s", claim.id, claim.organization.name, error.code)
 
 
 async def _send(claim: Claim, state: mail.MessageState) -> None:
@@ -302,6 +316,8 @@ async def _finish(claim: Claim, state: mail.MessageState) -> None:
         "actualend": sent_at,
         "modifiedon": iso_seconds(milliseconds(claim.clock())),
         "messageid": state.internet_id or claim.email.get("messageid"),
+        # Microsoft 365 says which address it sent from; the user's row is what an administrator wrote.
+        "sender": state.sender or claim.email.get("sender"),
         "_conversation": state.conversation or claim.email.get("_conversation"),
         "ee_lateby": _seconds_late(claim),
         "_sentbody": None,
@@ -358,7 +374,7 @@ async def _wait(claim: Claim, error: Throttled | Unreachable) -> timedelta | Non
 async def _discard_draft(claim: Claim) -> None:
     """Delete the recorded draft if it still is one."""
     draft = claim.email.get("_draft")
-    if not draft:
+    if not draft or not claim.email.get("_mailbox"):
         return
     try:
         state = await mail.get_message(*_place(claim), draft)

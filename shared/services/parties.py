@@ -3,13 +3,15 @@
 import asyncio
 import re
 import uuid
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
 
+from shared.engagement.addresses import normal_form
 from shared.engagement.options import SENDER
 from shared.services.caller import Caller
 from shared.services.errors import Missing, Refused
-from shared.services.rights import Denied
+from shared.services.rights import demand_sender
 from shared.storage import records
 from shared.storage.organizations import Organization
 from shared.storage.tables import Entity, Operation
@@ -24,6 +26,13 @@ ADDRESS_COLUMNS = {
     "systemuser": "internalemailaddress",
     "queue": "emailaddress",
 }
+_FURTHER_ADDRESSES = {
+    "contact": ("emailaddress2", "emailaddress3"),
+    "account": ("emailaddress2", "emailaddress3"),
+    "lead": ("emailaddress2", "emailaddress3"),
+    "systemuser": ("domainname",),
+}
+"""Columns beside `ADDRESS_COLUMNS` that hold addresses of a record, by its table."""
 NAME_COLUMNS = {"contact": "fullname", "account": "name", "lead": "fullname", "systemuser": "fullname", "queue": "name"}
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
@@ -32,19 +41,15 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 @dataclass(frozen=True, slots=True)
 class Party:
     """Somebody in an address line: `mask` is Dataverse's participationtypemask. `table` and `id` name a record; without
-    them the party is unresolved and has only an `address`. An `address` beside a record chooses among its addresses."""
+    them the party is unresolved and has only an `address`. An `address` beside a record chooses among its addresses:
+    one that is none of them is somebody else's, and the party is unresolved. The sender of outgoing mail has no choice.
+    """
 
     mask: int
     table: str = ""
     id: str = ""
     address: str = ""
     name: str = ""
-
-
-def demand_sender(caller: Caller, table: str, id: str) -> None:
-    """Raise `Denied` where the caller may not send as this party: sellers send as themselves."""
-    if table == "systemuser" and id != caller.user and not caller.manages:
-        raise Denied("Only a Manager or an Administrator may send email as another user.")
 
 
 def check_parties(caller: Caller, parties: Sequence[Party], *, outgoing: bool) -> None:
@@ -66,8 +71,28 @@ def check_parties(caller: Caller, parties: Sequence[Party], *, outgoing: bool) -
         demand_sender(caller, sender.table, sender.id)
 
 
-async def make_rows(organization: Organization, email: str, parties: Sequence[Party]) -> list[Entity]:
-    """Return the rows of an email's parties, with the name and address that their records have now."""
+def parties_of(rows: Sequence[Mapping[str, Any]]) -> list[Party]:
+    """Return the parties that rows hold."""
+    return [
+        Party(
+            int(row["participationtypemask"]),
+            str(row.get("partyid_type") or ""),
+            str(row.get("partyid") or ""),
+            str(row.get("addressused") or ""),
+            str(row.get("_name") or ""),
+        )
+        for row in rows
+    ]
+
+
+async def make_rows(
+    organization: Organization, email: str, parties: Sequence[Party], *, outgoing: bool
+) -> list[Entity]:
+    """Return the rows of an email's parties, with the name and address that their records have now.
+
+    Raises `Missing` for a record that there is not, and `Refused` where the sender of outgoing mail was given another
+    address than the record's.
+    """
     rows: list[Entity] = []
     for start in range(0, len(parties), 32):
         some = parties[start : start + 32]
@@ -76,15 +101,20 @@ async def make_rows(organization: Organization, email: str, parties: Sequence[Pa
         )
         record = iter(found)
         rows.extend(
-            _party_row(email, start + offset, party, next(record) if party.id else None)
+            _party_row(email, start + offset, party, next(record) if party.id else None, outgoing=outgoing)
             for offset, party in enumerate(some)
         )
     return rows
 
 
-def _party_row(email: str, number: int, party: Party, record: Entity | None) -> Entity:
+def _party_row(email: str, number: int, party: Party, record: Entity | None, *, outgoing: bool) -> Entity:
     if party.id and record is None:
         raise Missing(f"{party.table} With Id = {party.id} Does Not Exist")
+    if record is not None and party.address:
+        if outgoing and party.mask == SENDER:
+            _demand_own_address(party, record)
+        elif _is_somebody_elses(party, record):
+            party, record = replace(party, table="", id=""), None
     row = {
         "PartitionKey": email,
         "RowKey": f"party:{number:03}",
@@ -103,6 +133,24 @@ def _party_row(email: str, number: int, party: Party, record: Entity | None) -> 
             "_name": record.get(NAME_COLUMNS[party.table]) or party.name or "",
         }
     return row
+
+
+def _demand_own_address(sender: Party, record: Entity) -> None:
+    """Raise `Refused` where a sender was given an address that is not the record's: who sent is not the client's to
+    say."""
+    own = str(record.get(ADDRESS_COLUMNS[sender.table]) or "")
+    if normal_form(sender.address) != normal_form(own):
+        raise Refused(
+            f"The sender's addressused {sender.address!r} is not the {ADDRESS_COLUMNS[sender.table]} of "
+            f"{record.get(NAME_COLUMNS[sender.table]) or sender.id}: leave it out, the service fills it in."
+        )
+
+
+def _is_somebody_elses(party: Party, record: Entity) -> bool:
+    """Return whether an address is none of a record's own; one that has none of its own has nothing to say."""
+    columns = (ADDRESS_COLUMNS[party.table], *_FURTHER_ADDRESSES.get(party.table, ()))
+    own = {normal_form(str(record[column])) for column in columns if record.get(column)}
+    return bool(own) and normal_form(party.address) not in own
 
 
 def replace_rows(old: Sequence[Entity], new: Sequence[Entity]) -> list[Operation]:

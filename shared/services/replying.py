@@ -107,7 +107,7 @@ def _sent(email: Mapping[str, Any]) -> str:
 
 
 def _senders(email: Mapping[str, Any]) -> frozenset[str]:
-    return frozenset(str(email[name]).casefold() for name in ("sender", "_mailbox") if email.get(name))
+    return frozenset(str(email[name]).casefold() for name in ("sender", "_mailbox", "_signin") if email.get(name))
 
 
 async def _record(

@@ -420,7 +420,9 @@ async def test_a_sender_without_a_mailbox_ends_as_failed_and_is_named(world: Wor
     )  # fmt: skip
     mail = await world.write(await world.contact(), attachments=[PRICES], followed=["Prices.pdf"])
     await world.send(mail)
+    await world.call("PUT", f"/local/mailboxes/{SELLER.address}", {"enabled": False})
     assert await world.deliver(mail) == []
+    await world.call("PUT", f"/local/mailboxes/{SELLER.address}", {"enabled": True})
     email = (await world.partition(mail)).email
     assert (email["statecode"], email["statuscode"]) == (0, 8)
     assert email["ee_failurereason"] == "nobody@contoso.example has no mailbox in Microsoft 365"
