@@ -29,6 +29,7 @@ from shared.services.mailboxes import follow_mailbox
 from shared.services.outgoing import attached_rows, attachment_of, compare, draft_of, key_of, why_too_large
 from shared.services.preparing import prepare, reader
 from shared.services.recipients import (
+    check_enabled,
     check_recipients,
     read_people,
     read_restrictions,
@@ -151,6 +152,7 @@ async def _carry_out(claim: Claim) -> timedelta | None:
         await _finish(claim, state)
         return None
     if not claim.email.get("_prepared"):
+        await _demand_enabled(claim)
         await _judge(claim)
         await prepare(claim)
     partition = await _read(claim)
@@ -163,6 +165,18 @@ async def _carry_out(claim: Claim) -> timedelta | None:
     await _index(claim, state)
     await _send(claim, state)
     return None
+
+
+async def _demand_enabled(claim: Claim) -> None:
+    """Raise `_CannotSend` where the sender, or who had the mail sent, has been shut out: what somebody who left once
+    scheduled does not go out any more. Asked before anything is made, and again as the last thing before it leaves."""
+    parties = (await _read(claim)).parties
+    senders = [str(row.get("partyid") or "") for row in parties if row["participationtypemask"] == SENDER]
+    for user in filter(None, dict.fromkeys([*senders, str(claim.email.get("_submitter") or "")])):
+        try:
+            check_enabled(await records.get(claim.organization, "systemuser", user))
+        except Refused as error:
+            raise _CannotSend(str(error)) from None
 
 
 async def _judge(claim: Claim) -> None:
@@ -257,6 +271,7 @@ async def _index(claim: Claim, state: mail.MessageState) -> None:
 
 
 async def _send(claim: Claim, state: mail.MessageState) -> None:
+    await _demand_enabled(claim)
     await record("intent", claim, {"_intent": iso(claim.clock())})
     try:
         await step("send", mail.send_draft(*_place(claim), state.id))

@@ -79,9 +79,19 @@ def check_sender(people: Sequence[Person]) -> Person:
         raise Refused(f"The sender {sender.name} is a queue. Email is sent from users only: choose a systemuser.")
     if sender.kind != "systemuser":
         raise Refused(f"The sender {sender.name} is not a user: choose a systemuser.")
+    check_enabled(sender.record)
     if not is_address(sender.address):
         raise Refused(f"The sender {sender.name} has no valid internalemailaddress to send from.")
     return sender
+
+
+def check_enabled(user: Entity | None) -> None:
+    """Raise `Refused` where a user who is to send, or who had it sent, is shut out; who has no row is not."""
+    if user is not None and user.get("isdisabled"):
+        name = user.get("fullname") or "without a name"
+        raise Refused(
+            f"The user {name} is disabled (isdisabled) and sends no email: choose another sender, or enable this one."
+        )
 
 
 def check_recipients(organization: Organization, recipients: Sequence[Person]) -> None:

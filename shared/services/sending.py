@@ -139,6 +139,7 @@ def _columns(
         "modifiedby": caller.user,
         "_mailbox": upn if is_address(upn) else sender.address,
         "_submission": uuid.uuid4().hex,
+        "_submitter": caller.user,
         "_keyid": settings().token_key,
         "_accounts": figures.accounts_of((person.kind, person.record) for person in recipients) or None,
     }
