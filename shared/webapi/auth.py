@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 import jwt
 
 from shared.engagement.hits import client_address
+from shared.engagement.plain_text import harmless
 from shared.services.caller import ROLES, Caller
 from shared.settings import Settings, settings
 from shared.storage.account import session
@@ -152,11 +153,12 @@ def _identity(claims: Mapping[str, Any], tenant: str) -> Identity:
     names = (claims.get(name) for name in ("preferred_username", "upn", "unique_name"))
     address = next((name for name in names if isinstance(name, str) and name), "")
     name = claims.get("name")
+    name = harmless(name) if isinstance(name, str) else ""
     return Identity(
         user,
         tenant,
-        name[:160] if isinstance(name, str) else "",
-        address[:100],
+        name[:160],
+        harmless(address)[:100],
         ROLES & {role for role in roles if isinstance(role, str)} if isinstance(roles, list) else frozenset(),
     )
 
