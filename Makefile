@@ -34,9 +34,7 @@ lint: $(INSTALLED) ## Check style, security (flake8-bandit's rules), types and t
 	$(BIN)/lint-imports
 
 audit: $(INSTALLED) ## Look the pinned dependencies up for known vulnerabilities (needs the network)
-	$(BIN)/pip-audit --require-hashes --disable-pip -r requirements.txt
-	$(BIN)/pip-audit --require-hashes --disable-pip -r requirements-dev.txt
-	$(BIN)/python -m local.azurite audit
+	@$(BIN)/python -m local.audit
 
 bench: $(INSTALLED) $(AZURITE) ## Measure the service beside a synchronous tracker
 	@$(BIN)/python -m benchmarks

@@ -1,7 +1,6 @@
 """Azurite, the storage emulator, run by the Node that comes with the PyPI wheel.
 
-`python -m local.azurite install` brings it into local/node_modules when that is missing or out of date; `audit` looks
-what the lock file pins up for known vulnerabilities.
+`python -m local.azurite install` brings it into local/node_modules when that is missing or out of date.
 """
 
 import importlib.util
@@ -10,6 +9,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import TextIO
 
 from local.processes import is_port_free, spawn, stop, wait_until_answering
 
@@ -77,23 +77,22 @@ def install() -> None:
     if INSTALLED.exists() and INSTALLED.stat().st_mtime >= LOCK.stat().st_mtime:
         return
     print("Installing Azurite into local/node_modules (about 20 seconds) ...", file=sys.stderr, flush=True)
-    _npm("ci", "--ignore-scripts", "--no-progress", "--loglevel", "error")
+    run_npm("ci", "--ignore-scripts", "--no-progress", "--loglevel", "error")
     INSTALLED.touch()
 
 
-def audit() -> None:
-    """Run `npm audit` on the lock file. Raises CalledProcessError where it finds something or cannot ask."""
-    _npm("audit")
-
-
-def _npm(*arguments: str) -> None:
+def run_npm(
+    *arguments: str, check: bool = True, stdout: int | TextIO = sys.stderr
+) -> "subprocess.CompletedProcess[str]":
+    """Run npm beside the lock file. Raises CalledProcessError where it fails and `check` is not False."""
     binaries = node().parent
-    subprocess.run(
+    return subprocess.run(
         [node(), binaries.parent / "lib/node_modules/npm/bin/npm-cli.js", *arguments],
         cwd=HERE,
         env={**os.environ, "PATH": f"{binaries}{os.pathsep}{os.environ.get('PATH', '')}"},
-        stdout=sys.stderr,
-        check=True,
+        stdout=stdout,
+        text=True,
+        check=check,
     )
 
 
@@ -116,10 +115,5 @@ if __name__ == "__main__":
     match sys.argv[1:]:
         case ["install"]:
             install()
-        case ["audit"]:
-            try:
-                audit()
-            except subprocess.CalledProcessError as error:
-                sys.exit(error.returncode)
         case _:
-            sys.exit("usage: python -m local.azurite install|audit")
+            sys.exit("usage: python -m local.azurite install")

@@ -30,13 +30,17 @@ class Issuer:
         return {"keys": [{**public, "kid": self.key_id, "use": "sig"}]}
 
     def token(self, tenant: str, user: str, *, roles: list[str] | None = None, **claims: Any) -> str:
-        """Return a v2 token that is valid for an hour, changed by `claims`; None leaves a claim out."""
+        """Return a user's v2 access token that is valid for an hour, changed by `claims`; None leaves a claim out."""
         now = int(time.time())
         said = {
             "iss": f"{self.url}/{tenant}/v2.0",
             "aud": AUDIENCE,
             "tid": tenant,
             "oid": user,
+            "sub": "AAAAAAAAAAAAAAAAAAAAAIkzqFVrSaSaFHy782bbtaQ",
+            "azp": "22222222-0000-4000-8000-000000000002",
+            "azpacr": "0",
+            "scp": "user_impersonation",
             "name": "Sella Seller",
             "preferred_username": "seller@contoso.example",
             "roles": ["Seller"] if roles is None else roles,

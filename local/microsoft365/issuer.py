@@ -130,9 +130,10 @@ def metadata(base_url: str, tenant: str, version: str) -> dict[str, Any]:
 def grant(signer: Signer, base_url: str, tenant_name: str, form: dict[str, str]) -> dict[str, Any]:
     """Answer a token request with Entra's token response.
 
-    Grants: `client_credentials` (an app-only token) and `password` (a user's token). Beyond Entra's parameters a local
-    run may ask for `ver` "1.0", another life time in seconds (`expires_in`, negative for an expired token) and other
-    app roles (`roles`, a comma list, empty for none). Raises TokenError.
+    Grants: `client_credentials` (an app-only token) and `password` (a user's token, and with the scope ``openid`` an ID
+    token for the client beside it). Beyond Entra's parameters a local run may ask for `ver` "1.0", another life time in
+    seconds (`expires_in`, negative for an expired token) and other app roles (`roles`, a comma list, empty for none).
+    Raises TokenError.
     """
     client = form.get("client_id", "").strip()
     if not client:
@@ -162,7 +163,11 @@ def grant(signer: Signer, base_url: str, tenant_name: str, form: dict[str, str])
         del claims["roles"]
     version = form.get("ver", "2.0")
     token = _sign(signer, base_url, tenant, version, audience, lifetime, claims)
-    return {"token_type": "Bearer", "expires_in": lifetime, "ext_expires_in": lifetime, "access_token": token}
+    granted: dict[str, Any] = {"token_type": "Bearer", "expires_in": lifetime, "ext_expires_in": lifetime}
+    granted["access_token"] = token
+    if "scp" in claims and "openid" in form.get("scope", "").split():
+        granted["id_token"] = _id_token(signer, token, client)
+    return granted
 
 
 def verify_graph_token(signer: Signer, token: str) -> tuple[Tenant, list[str]]:
@@ -246,6 +251,17 @@ def _user_claims(person: Person, client: str, audience: str) -> dict[str, Any]:
         "scp": "user_impersonation",
         "roles": list(person.roles),
     }
+
+
+def _id_token(signer: Signer, access_token: str, client: str) -> str:
+    """Return the ID token that goes with a user's access token: who signed in, for the client alone
+    (learn.microsoft.com/entra/identity-platform/id-token-claims-reference)."""
+    claims = jwt.decode(access_token, options={"verify_signature": False})
+    of_access = ("scp", "azp", "azpacr", "appid", "appidacr")
+    said = {name: value for name, value in claims.items() if name not in of_access}
+    half = hashlib.sha256(access_token.encode("ascii")).digest()[:16]
+    said |= {"aud": client, "at_hash": base64.urlsafe_b64encode(half).decode("ascii").rstrip("=")}
+    return jwt.encode(said, signer.key, algorithm="RS256", headers={"kid": signer.kid})
 
 
 def _sign(

@@ -3,6 +3,8 @@
 import re
 import unicodedata
 
+from shared.engagement.plain_text import complaint
+
 MAX_LENGTH = 254
 """RFC 5321 section 4.5.3.1.3 (256 octets of path, less the angle brackets)."""
 
@@ -14,13 +16,14 @@ def is_address(text: str) -> bool:
     """Return whether `text` is a dot-atom address (RFC 5322 section 3.4.1, with RFC 6531's letters) and nothing else.
 
     Quoted local parts and address literals are left out: Exchange takes neither, and what cannot hold a quote, a comma,
-    a control character or white space cannot smuggle in a header or a second recipient.
+    a control character or white space cannot smuggle in a header or a second recipient, and what cannot be seen makes
+    no second address that reads like the first.
 
     >>> is_address("ann.b+c@mail.example"), is_address("ann@mail.example\\r\\nBcc: eve@evil.example")
     (True, False)
     """
     local, at, domain = text.rpartition("@")
-    if not at or len(text) > MAX_LENGTH or _LOCAL.fullmatch(local) is None:
+    if not at or len(text) > MAX_LENGTH or _LOCAL.fullmatch(local) is None or complaint(local):
         return False
     if local.startswith(".") or local.endswith(".") or ".." in local:
         return False

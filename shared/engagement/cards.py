@@ -7,6 +7,8 @@ from datetime import UTC, datetime, timedelta
 
 import orjson
 
+from shared.engagement.plain_text import harmless
+
 TITLE_LENGTH, DESCRIPTION_LENGTH = 200, 8192
 """UTF-16 code units of a card's columns."""
 
@@ -82,8 +84,8 @@ def words(kind: str, names: Sequence[str], subject: str, moment: datetime, detai
     beside that: the device (firstopen), the link (firstclick), the file (attachmentopened), who wrote (reply), why it
     was not sent (failed), what was to be reminded of (reminder); "" where nothing is.
     """
-    names = [one_line(name) or "A recipient" for name in names]
-    mail, detail = one_line(subject) or "(no subject)", one_line(detail)
+    names = [harmless(name) or "A recipient" for name in names]
+    mail, detail = harmless(subject) or "(no subject)", harmless(detail)
     when = f"on {moment.astimezone(UTC):%d %B %Y at %H:%M} UTC"
     somebody, everybody, quoted = one_of(names), all_of(names), f'"{mail}"'
     match kind:
@@ -113,20 +115,6 @@ def words(kind: str, names: Sequence[str], subject: str, moment: datetime, detai
 def actions(email_id: str) -> str:
     """Return what can be done from a card, as its ``data`` holds it: JSON."""
     return orjson.dumps({"actions": [{"name": "openemail", "entity": "email", "id": email_id}]}).decode()
-
-
-_UNSEEN = re.compile("[\x00-\x20\x7f-\xa0\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u2069\ufeff]+")
-"""Control characters and those that hide text or turn its direction: a subject is a stranger's to choose."""
-
-
-def one_line(text: str) -> str:
-    """Return a text as one line of visible characters, half surrogate pairs replaced.
-
-    >>> one_line("a\\r\\nb\\u202egpj.exe")
-    'a b gpj.exe'
-    """
-    whole = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-    return _UNSEEN.sub(" ", whole).strip()
 
 
 def _fit(text: str, length: int) -> str:

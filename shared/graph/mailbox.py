@@ -11,6 +11,7 @@ from html import escape
 from typing import TYPE_CHECKING, Any
 
 from shared.engagement.incoming import Incoming
+from shared.engagement.plain_text import harmless
 from shared.graph.client import Rejected, ask, graph_client
 
 if TYPE_CHECKING:
@@ -179,7 +180,7 @@ def _incoming(message: "Message") -> Incoming:
     return Incoming(
         id=message.id or "",
         message_id=message.internet_message_id or "",
-        subject=message.subject or "",
+        subject=harmless(message.subject or ""),
         address=author.address,
         name=author.name,
         sender=sender.address,
@@ -199,7 +200,8 @@ def _item(message: "Message") -> str:
 
 def _party(recipient: "Recipient | None") -> Party:
     held = recipient.email_address if recipient else None
-    return Party(held.address or "", held.name or "") if held else Party("", "")
+    # Strangers choose what they are called: nothing of it may turn around what a seller reads beside it.
+    return Party(harmless(held.address or ""), harmless(held.name or "")) if held else Party("", "")
 
 
 def _html(body: Any) -> str:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
+from shared.engagement.plain_text import complaint, harmless
 from shared.services.caller import Caller
 from shared.services.drafts import delete_blobs, is_undone, read_open, stamp
 from shared.services.errors import Missing, Refused
@@ -22,7 +23,6 @@ MAX_ATTACHMENTS = 100
 
 _log = logging.getLogger(__name__)
 
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 _MEDIA_TYPE = re.compile(r"[\w!#$&^.+-]+/[\w!#$&^.+-]+( *; *[\w!#$&^.+-]+=(\"[ !#-~]*\"|[\w!#$&^.+-]+))*", re.ASCII)
 
 
@@ -184,8 +184,8 @@ def check(organization: Organization, attachment: Attachment) -> Attachment:
     name = attachment.filename.replace("\\", "/").rsplit("/", 1)[-1].strip()
     if not name or name in (".", ".."):
         raise Refused(f"The filename {attachment.filename!r} does not name a file.")
-    if _CONTROL.search(name):
-        raise Refused(f"The filename {attachment.filename!r} has control characters.")
+    if wrong := complaint(name, joiners=True):
+        raise Refused(f"The filename '{harmless(name)[:100]}' cannot be taken: {wrong}.")
     blocked = {part.strip().casefold() for part in organization.settings["blockedattachments"].split(";")} - {""}
     # Windows drops trailing dots and spaces, and what follows a colon names a stream of the file.
     for candidate in (name.rstrip(". "), name.partition(":")[0].rstrip(". ")):
@@ -196,8 +196,8 @@ def check(organization: Organization, attachment: Attachment) -> Attachment:
     if not _MEDIA_TYPE.fullmatch(mimetype):
         raise Refused(f"The mimetype {attachment.mimetype!r} of '{name}' is not a media type such as application/pdf.")
     content_id = attachment.content_id.strip().removeprefix("<").removesuffix(">")
-    if _CONTROL.search(content_id):
-        raise Refused(f"The attachmentcontentid of '{name}' has control characters.")
+    if wrong := complaint(content_id):
+        raise Refused(f"The attachmentcontentid of '{name}' cannot be taken: {wrong}.")
     _check_size(organization, name, len(attachment.content))
     return replace(attachment, filename=name, mimetype=mimetype, content_id=content_id)
 

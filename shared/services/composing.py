@@ -8,7 +8,7 @@ on its way or gone keeps its words, and only what surrounds it (what it regards,
 import json
 import logging
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -42,6 +42,7 @@ from shared.services.versions import demand_version
 from shared.storage import blobs, emails, records
 from shared.storage.account import Conflict, StorageError
 from shared.storage.contention import insist
+from shared.storage.emails import EmailPartition
 from shared.storage.organizations import Organization
 from shared.storage.tables import Entity, Operation, chunks, literal
 
@@ -56,6 +57,9 @@ AROUND = frozenset({
     "emailreminderexpirytime", "emailremindertext", "emailremindertype",
 })  # fmt: skip
 """What may change whatever has become of the mail."""
+
+type Finish = Callable[[EmailPartition], Awaitable[EmailPartition]]
+"""Returns an email as it is to be written, from how it was composed."""
 
 _GONE = frozenset({COMPLETED, SENT, RECEIVED})
 """What a mail is that went out by other means."""
@@ -74,11 +78,14 @@ async def create_email(
     body: str = "",
     id: str = "",
     now: datetime,
+    finish: Finish | None = None,
 ) -> str:
     """Make an email as a Draft and return its id; the sender defaults to the caller.
 
-    `columns` are stored values by logical name. Raises `Refused` (a party or file that may not be, too large a body),
-    `Missing` (a party's record), `Denied`, and `Conflict` where `id` is taken.
+    `columns` are stored values by logical name. `finish` is asked last, and what it returns is written instead: an
+    email that begins as anything but a Draft is none before, whatever ends this in between. Raises `Refused` (a party
+    or file that may not be, too large a body), `Missing` (a party's record), `Denied`, and `Conflict` where `id` is
+    taken.
     """
     made = id or str(uuid.uuid4())
     owner = columns.get("ownerid") or caller.user
@@ -107,12 +114,17 @@ async def create_email(
         "RowKey": emails.EMAIL,
     }
     email |= await reminding.columns_of(organization, made, {}, email, now)
-    await _write_email(organization, email, party_rows, files, body)
+    await _write_email(organization, email, party_rows, files, body, finish)
     return made
 
 
 async def _write_email(
-    organization: Organization, email: Entity, parties: Sequence[Entity], files: Sequence[Attachment], body: str
+    organization: Organization,
+    email: Entity,
+    parties: Sequence[Entity],
+    files: Sequence[Attachment],
+    body: str,
+    finish: Finish | None,
 ) -> None:
     """Write an email with everything under it, its own row last: until then there is no email."""
     made = email["PartitionKey"]
@@ -122,8 +134,11 @@ async def _write_email(
         body_blob = await _write_body(organization, made, body)
         for number, file in enumerate(files, 1):
             attachments.append(await attaching.write(organization, made, file, number))
+        made_of = EmailPartition({**email, "_body": body_blob}, tuple(parties), tuple(attachments), (), (), ())
+        if finish is not None:
+            made_of = await finish(made_of)
         committing = True
-        await emails.insert(organization, {**email, "_body": body_blob}, [*parties, *attachments])
+        await emails.insert(organization, made_of.email, [*made_of.parties, *made_of.attachments])
     except BaseException as error:
         if not committing or is_undone(error):
             await delete_blobs(organization, [body_blob])

@@ -17,7 +17,7 @@ from dataclasses import replace
 from datetime import timedelta
 
 from shared import metrics
-from shared.engagement.options import FAILED, SENT
+from shared.engagement.options import FAILED, SENDER, SENT
 from shared.engagement.refusals import BROKEN, MESSAGE_GONE, UNCERTAIN, UNREACHABLE, why_rejected
 from shared.engagement.times import iso_seconds, milliseconds, parse_iso
 from shared.graph import mail
@@ -29,6 +29,7 @@ from shared.services.mailboxes import follow_mailbox
 from shared.services.outgoing import attached_rows, attachment_of, compare, draft_of, key_of, why_too_large
 from shared.services.preparing import prepare, reader
 from shared.services.recipients import (
+    check_enabled,
     check_recipients,
     check_sender,
     read_people,
@@ -154,6 +155,7 @@ async def _carry_out(claim: Claim) -> timedelta | None:
         await _finish(claim, state)
         return None
     if not claim.email.get("_prepared"):
+        await _demand_enabled(claim)
         await _judge(claim)
         await prepare(claim)
     partition = await _read(claim)
@@ -168,13 +170,24 @@ async def _carry_out(claim: Claim) -> timedelta | None:
     return None
 
 
+async def _demand_enabled(claim: Claim) -> None:
+    """Raise `_CannotSend` where the sender, or who had the mail sent, has been shut out: what somebody who left once
+    scheduled does not go out any more. Asked before anything is made, and again as the last thing before it leaves."""
+    parties = (await _read(claim)).parties
+    senders = [str(row.get("partyid") or "") for row in parties if row["participationtypemask"] == SENDER]
+    for user in filter(None, dict.fromkeys([*senders, str(claim.email.get("_submittedby") or "")])):
+        try:
+            check_enabled(await records.get(claim.organization, "systemuser", user))
+        except Refused as error:
+            raise _CannotSend(str(error)) from None
+
+
 async def _judge(claim: Claim) -> None:
     """Judge sender, recipients and consent as they are now: the mail may have waited for months since it was sent."""
     parties = (await _read(claim)).parties
     restrictions = await read_restrictions(claim.organization, parties)
     people = await read_people(claim.organization, parties)
     recipients = recipients_of(people)
-    await _judge_submitter(claim)
     try:
         check_sender(people)
         check_recipients(claim.organization, recipients)
@@ -188,16 +201,6 @@ async def _judge(claim: Claim) -> None:
     }
     if any(claim.email.get(name) != value for name, value in judged.items()):
         await record("judged", claim, judged)
-
-
-async def _judge_submitter(claim: Claim) -> None:
-    """Raise `_CannotSend` where whoever pressed Send has been shut out since. Roles are known from tokens only: who had
-    the right to send when they did keeps that."""
-    submitter = claim.email.get("_submittedby")
-    user = await records.get(claim.organization, "systemuser", submitter) if submitter else None
-    if user is not None and user.get("isdisabled"):
-        name = user.get("fullname") or submitter
-        raise _CannotSend(f"{name}, who sent it, is disabled: have it sent by another user, or enable this one")
 
 
 async def _look(claim: Claim) -> mail.MessageState | None:
@@ -271,6 +274,7 @@ async def _index(claim: Claim, state: mail.MessageState) -> None:
 
 
 async def _send(claim: Claim, state: mail.MessageState) -> None:
+    await _demand_enabled(claim)
     await record("intent", claim, {"_intent": iso(claim.clock())})
     try:
         await step("send", mail.send_draft(*_place(claim), state.id))

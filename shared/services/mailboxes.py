@@ -16,6 +16,7 @@ from shared.engagement.notifications import client_state
 from shared.engagement.times import iso_seconds, milliseconds, parse_iso
 from shared.graph import mailbox as graph
 from shared.graph.client import GraphError, Rejected, Throttled
+from shared.services import people
 from shared.services.replying import take_message
 from shared.settings import settings
 from shared.storage import queues, records
@@ -23,6 +24,8 @@ from shared.storage.account import Conflict, NotFound, StorageError
 from shared.storage.contention import insist
 from shared.storage.organizations import Organization, find_organization, list_organizations
 from shared.storage.tables import Entity
+
+type _Act = Callable[[Organization, Entity], Awaitable[None]]
 
 TABLE = "mailbox"
 OVERLAP = timedelta(minutes=5)
@@ -77,7 +80,8 @@ async def attend(work: Mapping[str, str], now: datetime) -> tuple[dict[str, str]
     """
     organization = await find_organization(work["organization"])
     row = await records.get(organization, TABLE, work["mailbox"]) if organization else None
-    if organization is None or row is None:
+    if organization is None or row is None or await people.is_disabled(organization, row["RowKey"]):
+        # What arrives for somebody who is shut out is not read. Enabled again, they are caught up with.
         return None
     try:
         if "message" in work:
@@ -117,6 +121,14 @@ async def catch_up(organization: Organization, row: Entity, now: datetime) -> No
             # A backlog goes on exactly where it stopped: no overlap, which might never let a busy mailbox get further.
             await _note(organization, row, {"_through": _iso(page[-1].received + OVERLAP)})
     await _note(organization, row, {"_through": _iso(now), "_failures": 0, "_failure": "", "_after": ""})
+
+
+async def _leave(organization: Organization, row: Entity) -> None:
+    """End the subscription to the mailbox of somebody who is shut out; where Microsoft 365 does not, it is asked again
+    in a minute, and what it notifies us of meanwhile is dropped."""
+    if row.get("subscription"):
+        await graph.unsubscribe(organization.tenant, row["subscription"])
+        await _forget_subscription(organization, row)
 
 
 async def _see_to(organization: Organization, row: Entity, work: Mapping[str, str], now: datetime) -> None:
@@ -230,10 +242,11 @@ async def _renew(organization: Organization, row: Entity, now: datetime) -> None
     await _subscribe(organization, row, now)
 
 
-async def _for_each_mailbox(act: Callable[[Organization, Entity], Awaitable[None]]) -> None:
+async def _for_each_mailbox(act: _Act) -> None:
+    """Do something with every mailbox that is watched; those of people who are shut out are left alone instead."""
     gate = asyncio.Semaphore(_PARALLEL)
 
-    async def one(organization: Organization, row: Entity) -> None:
+    async def one(organization: Organization, row: Entity, act: _Act) -> None:
         async with gate:
             try:
                 async with asyncio.timeout(MAILBOX_SECONDS):
@@ -244,9 +257,10 @@ async def _for_each_mailbox(act: Callable[[Organization, Entity], Awaitable[None
     async with asyncio.TaskGroup() as group:
         for organization in await list_organizations():
             try:
+                disabled = await people.disabled(organization)
                 async for page in records.query(organization, TABLE):
                     for row in page:
-                        group.create_task(one(organization, row))
+                        group.create_task(one(organization, row, _leave if row["RowKey"] in disabled else act))
             except StorageError as error:
                 _log.warning("the mailboxes of %s are tried again in a minute: %s", organization.name, error)
 

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from shared.engagement.options import BCC, CC, TO
+from shared.engagement.plain_text import complaint, fold, harmless, whole
 from shared.graph import mail
 from shared.services.sending import size_on_the_way
 from shared.storage.tables import Entity
@@ -28,15 +29,15 @@ def draft_of(email: Mapping[str, Any], parties: Sequence[Entity], body: str) -> 
 
     def mailboxes(role: int) -> list[mail.Mailbox]:
         return [
-            mail.Mailbox(party["addressused"], _one_line(str(party.get("_name") or ""))[:_MAX_NAME])
+            mail.Mailbox(party["addressused"], harmless(str(party.get("_name") or ""))[:_MAX_NAME])
             for party in parties
             if party["participationtypemask"] == role
         ]
 
     return mail.Draft(
         key=key_of(email),
-        subject=_one_line(str(email.get("subject") or "")),
-        html=_whole(body),
+        subject=fold(str(email.get("subject") or "")),
+        html=whole(body),
         to=mailboxes(TO),
         cc=mailboxes(CC),
         bcc=mailboxes(BCC),
@@ -56,7 +57,7 @@ def attached_rows(attachments: Sequence[Entity]) -> list[Entity]:
 def attachment_of(row: Entity) -> mail.Attachment:
     """Return an attachment as Microsoft 365 is told of it."""
     return mail.Attachment(
-        name=row["filename"],
+        name=_file_name(row["filename"]),
         content_type=row.get("mimetype") or "application/octet-stream",
         size=int(row["filesize"]),
         content_id=str(row.get("attachmentcontentid") or "").strip("<>"),
@@ -104,11 +105,6 @@ def _is_same(wanted: mail.Attachment, there: mail.Attached) -> bool:
     )
 
 
-def _one_line(text: str) -> str:
-    """Return a header's text without control characters or halves of characters."""
-    return "".join(" " if character < " " or "\x7f" <= character <= "\x9f" else character for character in _whole(text))
-
-
-def _whole(text: str) -> str:
-    """Return text in whole characters: half a surrogate pair is none, and no encoding of mail can carry it."""
-    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+def _file_name(name: str) -> str:
+    """Return a file's name as recipients see it; one that was stored when names could turn around is set right."""
+    return harmless(name) if complaint(name, joiners=True) else name

@@ -1,7 +1,6 @@
 """Who is in an email's address lines, as its party rows say it."""
 
 import asyncio
-import re
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -9,6 +8,7 @@ from typing import Any
 
 from shared.engagement.addresses import normal_form
 from shared.engagement.options import SENDER
+from shared.engagement.plain_text import complaint, complaint_of_name, harmless
 from shared.services.caller import Caller
 from shared.services.errors import Missing, Refused
 from shared.services.rights import demand_sender
@@ -34,8 +34,6 @@ _FURTHER_ADDRESSES = {
 }
 """Columns beside `ADDRESS_COLUMNS` that hold addresses of a record, by its table."""
 NAME_COLUMNS = {"contact": "fullname", "account": "name", "lead": "fullname", "systemuser": "fullname", "queue": "name"}
-
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,8 +61,10 @@ def check_parties(caller: Caller, parties: Sequence[Party], *, outgoing: bool) -
     for party in parties:
         if not party.id and not party.address:
             raise Refused("An activity party needs a record (such as partyid_contact@odata.bind) or an addressused.")
-        if _CONTROL.search(party.address):
-            raise Refused(f"The address {party.address!r} has control characters.")
+        for what, wrong in (("address", complaint(party.address)), ("name", complaint_of_name(party.name))):
+            if wrong:
+                shown = harmless(party.address if what == "address" else party.name)[:100]
+                raise Refused(f"The {what} '{shown}' of an activity party cannot be taken: {wrong}.")
     for sender in senders if outgoing else ():
         if sender.table not in ("systemuser", "queue"):
             raise Refused("The sender (participationtypemask 1) of an outgoing email must be a systemuser or a queue.")

@@ -1,26 +1,64 @@
-"""The people of an organization: a systemuser is written when its token is first seen."""
+"""The people of an organization: a systemuser is written when its token is first seen, and may be shut out later."""
 
 import contextlib
+import time
 from datetime import datetime
 
 from shared.storage import records
 from shared.storage.account import Conflict
 from shared.storage.organizations import Organization
 
-_MAX_KNOWN = 50_000
+MAX_KNOWN = 50_000
+"""How many people a process remembers; who came first is forgotten first."""
+KEPT_SECONDS = 30.0
+"""How long it remembers whether somebody is shut out: every process follows within this."""
 
-_known: set[tuple[str, str]] = set()
+_known: dict[tuple[str, str], tuple[float, bool]] = {}
+"""Until when (monotonic seconds) what is known of somebody holds, and whether they are enabled."""
 
 
-async def welcome(organization: Organization, user: str, name: str, address: str, now: datetime) -> None:
-    """Write the systemuser of a person seen for the first time; later it is the organization's to change.
+async def welcome(organization: Organization, user: str, name: str, address: str, now: datetime) -> bool:
+    """Return whether a person may come in: False where their systemuser is disabled, as it was `KEPT_SECONDS` ago at
+    the earliest. Of somebody seen for the first time the row is written; later it is the organization's to change.
 
-    `user` is the Entra object id, `name` and `address` what the token says, "" where it does not.
+    `user` is the Entra object id of a verified token, `name` and `address` what the token says, "" where it does not.
     """
     # The organization's id and not its name: restored or made anew, it starts without people.
     key = (organization.id, user)
-    if key in _known:
-        return
+    until, enabled = _known.get(key, (0.0, False))
+    # The time before the look and not after it: what is changed in between must not be remembered for longer.
+    started = time.monotonic()
+    if started < until:
+        return enabled
+    enabled = await _is_enabled(organization, user, name, address, now)
+    _known.pop(key, None)
+    if len(_known) >= MAX_KNOWN:
+        _known.pop(next(iter(_known)))
+    _known[key] = (started + KEPT_SECONDS, enabled)
+    return enabled
+
+
+def forget(organization: Organization, user: str) -> None:
+    """Let this process look at somebody's row again, because it was changed."""
+    _known.pop((organization.id, user), None)
+
+
+async def is_disabled(organization: Organization, user: str) -> bool:
+    """Return whether somebody is shut out now; who has no row is not."""
+    row = await records.get(organization, "systemuser", user)
+    return bool(row is not None and row.get("isdisabled"))
+
+
+async def disabled(organization: Organization) -> frozenset[str]:
+    """Return the ids of all who are shut out now."""
+    found = records.query(organization, "systemuser", "isdisabled eq true", ("RowKey",))
+    return frozenset([row["RowKey"] async for page in found for row in page])
+
+
+async def _is_enabled(organization: Organization, user: str, name: str, address: str, now: datetime) -> bool:
+    row = await records.get(organization, "systemuser", user)
+    if row is not None:
+        return not row.get("isdisabled")
     moment = now.strftime("%Y-%m-%dT%H:%M:%SZ")
     columns = {
         "systemuserid": user,
@@ -35,6 +73,5 @@ async def welcome(organization: Organization, user: str, name: str, address: str
     }
     with contextlib.suppress(Conflict):
         await records.insert(organization, "systemuser", user, columns)
-    if len(_known) >= _MAX_KNOWN:
-        _known.clear()
-    _known.add(key)
+        return True
+    return not await is_disabled(organization, user)

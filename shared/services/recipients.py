@@ -85,8 +85,7 @@ def check_sender(people: Sequence[Person]) -> Person:
         raise Refused(f"The sender {sender.name} is not a user: choose a systemuser.")
     if sender.record is None:
         raise Refused(f"The sender {sender.name} does not exist any more: choose another user.")
-    if sender.record.get("isdisabled"):
-        raise Refused(f"The sender {sender.name} is disabled: enable the user, or choose another one.")
+    check_enabled(sender.record)
     if not is_address(sender.address):
         raise Refused(f"The sender {sender.name} has no valid internalemailaddress to send from.")
     return sender
@@ -102,7 +101,7 @@ def address_rows(people: Sequence[Person]) -> list[Operation]:
                 "RowKey": person.row["RowKey"],
                 "addressused": person.address,
             },
-            person.row["etag"],
+            person.row.get("etag"),
         )
         for person in people
         if person.address and person.address != person.row.get("addressused")
@@ -114,6 +113,15 @@ def address_columns(people: Sequence[Person]) -> dict[str, str | None]:
     sender = next((person.address for person in people if person.role == SENDER), "")
     to = ";".join(person.address for person in people if person.role == TO and person.address)
     return {"sender": sender or None, "torecipients": to[:_MAX_TORECIPIENTS] or None}
+
+
+def check_enabled(user: Entity | None) -> None:
+    """Raise `Refused` where a user who is to send, or who had it sent, is shut out; who has no row is not."""
+    if user is not None and user.get("isdisabled"):
+        name = user.get("fullname") or "without a name"
+        raise Refused(
+            f"The user {name} is disabled (isdisabled) and sends no email: choose another sender, or enable this one."
+        )
 
 
 def check_recipients(organization: Organization, recipients: Sequence[Person]) -> None:

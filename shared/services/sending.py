@@ -1,8 +1,9 @@
-"""SendEmail: checking that a draft can go out, deciding whether it is followed, and handing it to delivery."""
+"""Sending: checking that a draft can go out, deciding whether it is followed, and handing it to delivery."""
 
 import logging
 import uuid
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -14,11 +15,13 @@ from shared.engagement.times import iso_seconds, milliseconds, parse_iso
 from shared.engagement.tokens import derive_key
 from shared.services import alerting, reminding
 from shared.services.agenda import enter_delivery, hint_delivery
+from shared.services.attaching import Attachment
 from shared.services.caller import Caller
 from shared.services.claiming import scheduled
+from shared.services.composing import create_email
 from shared.services.drafts import read_own
 from shared.services.errors import Refused
-from shared.services.parties import check_parties, parties_of
+from shared.services.parties import Party, check_parties, parties_of
 from shared.services.recipients import (
     Person,
     address_columns,
@@ -84,6 +87,39 @@ async def send_email(
     await insist(attempt)
 
 
+async def send_new(
+    organization: Organization,
+    caller: Caller,
+    columns: Mapping[str, Any],
+    *,
+    parties: Sequence[Party] = (),
+    attachments: Sequence[Attachment] = (),
+    body: str = "",
+    id: str = "",
+    now: datetime,
+) -> str:
+    """Make an email that is on its way at once, and return its id: both or nothing, also where the process is killed.
+
+    Its row is written last and says Pending Send: before, there is no email, and after, the agenda finds it. Parameters
+    and errors are those of `shared.services.composing.create_email` and `send_email` together.
+    """
+    due = now
+
+    async def finish(composed: EmailPartition) -> EmailPartition:
+        nonlocal due
+        changes, rows, due = await _submission(organization, composed, caller, now, {})
+        changed = {row.entity["RowKey"]: row.entity for row in rows}
+        written = tuple({**party, **changed.get(party["RowKey"], {})} for party in composed.parties)
+        return replace(composed, email={**composed.email, **changes}, parties=written)
+
+    made = await create_email(
+        organization, caller, columns,
+        parties=parties, attachments=attachments, body=body, id=id, now=now, finish=finish,
+    )  # fmt: skip
+    await hint_delivery(organization, made, due, now)
+    return made
+
+
 def size_on_the_way(body: str, attachments: Sequence[Mapping[str, Any]]) -> int:
     """Return the bytes of a message: its body, and its attachments in base64 lines of 76 characters (RFC 2045)."""
     encoded = sum(-(-int(attachment.get("filesize") or 0) // 57) * 78 for attachment in attachments)
@@ -93,6 +129,16 @@ def size_on_the_way(body: str, attachments: Sequence[Mapping[str, Any]]) -> int:
 async def _submit(
     organization: Organization, partition: EmailPartition, caller: Caller, now: datetime, columns: Mapping[str, Any]
 ) -> None:
+    changes, rows, due = await _submission(organization, partition, caller, now, columns)
+    await emails.commit(organization, partition.email, changes, rows)
+    await hint_delivery(organization, partition.email["PartitionKey"], due, now)
+
+
+async def _submission(
+    organization: Organization, partition: EmailPartition, caller: Caller, now: datetime, columns: Mapping[str, Any]
+) -> tuple[dict[str, Any], list[Operation], datetime]:
+    """Return what puts an email on its way, having entered it in the agenda: changes of its row and of the rows under
+    it, and when it is due. Raises `Refused`."""
     email = partition.email
     email_id = email["PartitionKey"]
     _check_state(email)
@@ -116,8 +162,7 @@ async def _submit(
         # What it says is being mended; should it fail again, that is told again.
         await alerting.withdraw(organization, email_id, "failed")
     changes |= await reminding.columns_of(organization, email_id, email, changes, now)
-    await emails.commit(organization, email, changes, rows)
-    await hint_delivery(organization, email_id, due, now)
+    return changes, rows, due
 
 
 def _columns(caller: Caller, people: Sequence[Person], reason: str | None, now: datetime) -> dict[str, Any]:

@@ -24,6 +24,7 @@ import orjson
 
 from shared.engagement import cards
 from shared.engagement.addresses import is_address
+from shared.engagement.plain_text import harmless
 from shared.engagement.times import iso_seconds, milliseconds, parse_iso
 from shared.engagement.webhooks import read_secret
 from shared.graph import mail
@@ -183,7 +184,9 @@ async def _mail(organization: Organization, card: Entity, now: datetime) -> None
         _log.info("card %s of %s is not mailed: its owner has no address", card["RowKey"], organization.name)
         return
     notice = mail.Notice(
-        mail.Mailbox(address, str(owner.get("fullname") or "")), _line(card.get("title")), _html(organization, card)
+        mail.Mailbox(address, harmless(str(owner.get("fullname") or ""))),
+        _line(card.get("title")),
+        _html(organization, card),
     )
     try:
         await records.merge(organization, "actioncard", card["RowKey"], {"_mailed": _iso(now)}, card["etag"])
@@ -215,7 +218,7 @@ def _html(organization: Organization, card: Mapping[str, Any]) -> str:
 
 
 def _line(text: Any) -> str:
-    return " ".join(str(text or "An alert").split())
+    return harmless(str(text or "")) or "An alert"
 
 
 def _iso(time: datetime) -> str:

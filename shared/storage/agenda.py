@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import batched
 
+from shared.storage import undo
 from shared.storage.account import NotFound, host_account
 from shared.storage.tables import MAX_OPERATIONS, Entity, Operation, Tables, literal
 
@@ -37,8 +38,13 @@ class Entry:
 
 
 async def add(entry: Entry) -> None:
-    """Write an entry; writing it again changes nothing."""
-    await Tables(host_account()).apply(AGENDA, Operation("put", entity(entry)))
+    """Write an entry; writing it again changes nothing.
+
+    A change set that fails takes it back only with all else: an email that storage did not take back would wait for
+    ever without it, while whoever finds an entry of one that is gone drops it.
+    """
+    with undo.hinting():
+        await Tables(host_account()).apply(AGENDA, Operation("put", entity(entry)))
 
 
 async def due(now: datetime, shards: Sequence[str] = SHARDS) -> AsyncIterator[list[Entry]]:

@@ -15,8 +15,8 @@ storage does not answer while rolling back, each step is tried three times and t
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Hashable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Hashable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 
@@ -30,20 +30,35 @@ _logger = logging.getLogger(__name__)
 
 @dataclass(slots=True)
 class Log:
-    """What a scope has done: `steps` by what they changed, each taking that back, in the order of the last change; and
-    `held`, what waits for the scope to end well."""
+    """What a scope has done: `steps` by what they changed, each taking that back, in the order of the last change;
+    `hints` likewise, which stay where a step could not be taken back; and `held`, what waits for the scope to end
+    well."""
 
     steps: dict[Hashable, Work] = field(default_factory=dict)
+    hints: dict[Hashable, Work] = field(default_factory=dict)
     held: dict[Hashable, Work] = field(default_factory=dict)
     over: bool = False
 
     def note(self, key: Hashable, take_back: Work) -> None:
         """Note how to undo what has been done to `key`; earlier notes of it are replaced."""
-        self.steps.pop(key, None)
-        self.steps[key] = take_back
+        noted = self.hints if _hinting.get() else self.steps
+        noted.pop(key, None)
+        noted[key] = take_back
 
 
 _current: ContextVar[Log | None] = ContextVar("undo", default=None)
+_hinting: ContextVar[bool] = ContextVar("hinting", default=False)
+
+
+@contextmanager
+def hinting() -> Iterator[None]:
+    """Say that what is written within does no harm where it is wrong, and is missed where it is not there: it is taken
+    back last, and only where all else was."""
+    token = _hinting.set(True)
+    try:
+        yield
+    finally:
+        _hinting.reset(token)
 
 
 def log() -> Log | None:
@@ -67,7 +82,8 @@ async def scope() -> AsyncIterator[None]:
         yield
     except BaseException:
         _close(noted)
-        for key, take_back in reversed(noted.steps.items()):
+        taken = [await _take_back(key, take_back) for key, take_back in reversed(noted.steps.items())]
+        for key, take_back in noted.hints.items() if all(taken) else ():
             await _take_back(key, take_back)
         raise
     else:
@@ -83,17 +99,19 @@ def _close(noted: Log) -> None:
     noted.over = True
 
 
-async def _take_back(key: Hashable, take_back: Work) -> None:
+async def _take_back(key: Hashable, take_back: Work) -> bool:
+    """Take a step back; return False where that failed."""
     for pause in (*_PAUSES, None):
         try:
             await take_back()
         except Exception:
             if pause is None:
                 _logger.exception("rolling back failed, %s stays as it is: mend it by hand", key)
-                return
+                return False
             await asyncio.sleep(pause)
         else:
-            return
+            return True
+    return False
 
 
 async def _carry_out(key: Hashable, work: Work) -> None:

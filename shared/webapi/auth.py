@@ -1,6 +1,7 @@
 """Who asks: bearer tokens of Entra ID, verified here (signature, issuer, audience, lifetime, tenant, role).
 
-Sources: Microsoft's "Access tokens" and "Claims validation" pages, RFC 7519, RFC 8725 (algorithm confusion), RFC 6750.
+Sources: Microsoft's "Access tokens", "Access token claims reference", "ID token claims reference" and "Claims
+validation" pages, RFC 7519, RFC 8725 (algorithm confusion, substitution of tokens), RFC 6750.
 Whoever has no valid token learns nothing (401 with an empty body); whoever has one of another tenant hears the same
 whether an organization exists or not (403).
 """
@@ -16,6 +17,7 @@ from urllib.parse import urlsplit
 import jwt
 
 from shared.engagement.hits import client_address
+from shared.engagement.plain_text import harmless
 from shared.services.caller import ROLES, Caller
 from shared.settings import Settings, settings
 from shared.storage.account import session
@@ -32,6 +34,10 @@ _KEYS_LIFETIME = 24 * 3600.0
 _REFETCH_AFTER = 60.0
 _RETRY_AFTER = 5
 _COMMON = "common"
+SCOPE = "user_impersonation"
+"""The delegated permission that a client asks for, named as Dataverse's (infra/scripts/entra-app.json)."""
+_OF_ID_TOKENS = ("nonce", "at_hash", "c_hash")
+"""Claims that Entra puts into ID tokens alone."""
 _KEY_ID = re.compile(r"[A-Za-z0-9_\-=.]{1,256}")
 
 
@@ -113,9 +119,30 @@ async def verify(token: str, configured: Settings, tenant: str | None) -> Identi
         leeway=LEEWAY,
         options={"require": ["exp", "nbf", "iss", "aud", "oid", "tid"]},
     )
-    if claims["iss"] not in _issuers(configured, claimed):
+    version = _issuers(configured, claimed).get(claims["iss"])
+    if version is None or claims.get("ver") != version:
         raise jwt.InvalidIssuerError("foreign issuer")
+    _demand_access_token(claims)
     return _identity(claims, claimed)
+
+
+def _demand_access_token(claims: Mapping[str, Any]) -> None:
+    """Raise `jwt.PyJWTError` where a token is none that was issued to call us with.
+
+    An ID token is signed by the same key, names the same user with the same roles, and where client and Web API share
+    an app registration it has our audience. It says who signed in and lets nobody do anything: ``scp`` is what a user
+    let a client do, and only access tokens have it. A token without a user is known by ``idtyp`` "app", an optional
+    claim that our registration asks for; where a registration does not, by its subject being the application's own
+    object, while a user's subject is another one for each client.
+    """
+    if any(name in claims for name in _OF_ID_TOKENS):
+        raise jwt.InvalidTokenError("an ID token")
+    kind, scopes = claims.get("idtyp"), claims.get("scp")
+    if scopes is not None:
+        if kind not in (None, "user") or not isinstance(scopes, str) or SCOPE not in scopes.split():
+            raise jwt.InvalidTokenError(f"without the scope {SCOPE}")
+    elif kind != "app" and not (kind is None and claims.get("sub") == claims["oid"]):
+        raise jwt.InvalidTokenError("neither a scope nor an application of its own")
 
 
 def _identity(claims: Mapping[str, Any], tenant: str) -> Identity:
@@ -126,23 +153,24 @@ def _identity(claims: Mapping[str, Any], tenant: str) -> Identity:
     names = (claims.get(name) for name in ("preferred_username", "upn", "unique_name"))
     address = next((name for name in names if isinstance(name, str) and name), "")
     name = claims.get("name")
+    name = harmless(name) if isinstance(name, str) else ""
     return Identity(
         user,
         tenant,
-        name[:160] if isinstance(name, str) else "",
-        address[:100],
+        name[:160],
+        harmless(address)[:100],
         ROLES & {role for role in roles if isinstance(role, str)} if isinstance(roles, list) else frozenset(),
     )
 
 
-def _issuers(configured: Settings, tenant: str) -> tuple[str, str]:
-    """Return the issuers of a tenant's v1 and v2 tokens."""
+def _issuers(configured: Settings, tenant: str) -> dict[str, str]:
+    """Return the versions of a tenant's tokens, as their ``ver`` says it, by issuer."""
     first = (
         f"{configured.microsoft365_url}/{tenant}/"
         if configured.microsoft365_url
         else f"https://sts.windows.net/{tenant}/"
     )
-    return first, f"{configured.authority_url}/{tenant}/v2.0"
+    return {first: "1.0", f"{configured.authority_url}/{tenant}/v2.0": "2.0"}
 
 
 def _bearer(authorization: str) -> str | None:

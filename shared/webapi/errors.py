@@ -96,6 +96,27 @@ def denied(message: str) -> Failure:
     return Failure(403, "0x80040220", message)
 
 
+def user_disabled(id: str) -> Failure:
+    """The caller's own row says that they are shut out (UserNotEnabled)."""
+    return Failure(
+        403,
+        "0x80040225",
+        f"The specified user(Id = {id}) is disabled. Consider enabling this user. Additional Details: an Administrator "
+        "sets isdisabled of this systemuser to false.",
+    )
+
+
+def disables_oneself() -> Failure:
+    """Nobody may shut themselves out (CannotDisableSysAdmin): whoever may disable users then always is one who came in
+    last and can let the others in again."""
+    return Failure(
+        400,
+        "0x80041d2f",
+        "A user cannot be disabled if they are the only user that has the System Administrator Role. Here nobody sets "
+        "isdisabled of their own systemuser: another Administrator may.",
+    )
+
+
 def method_not_allowed(method: str, what: str, allowed: str = "") -> Failure:
     """A method that the resource does not have; `allowed` are those that it has (RFC 9110 demands the header)."""
     hint = f" Use {allowed}." if allowed else ""

@@ -17,7 +17,7 @@ from shared.services.rights import Denied
 from shared.storage.account import PreconditionFailed, StorageError, Unavailable
 from shared.storage.organizations import Organization, find_organization
 from shared.webapi import batch, cors
-from shared.webapi.auth import authenticate
+from shared.webapi.auth import Identity, authenticate
 from shared.webapi.budget import budgets
 from shared.webapi.context import Context, parse_condition, parse_preferences
 from shared.webapi.errors import (
@@ -30,6 +30,7 @@ from shared.webapi.errors import (
     unavailable,
     unexpected,
     unknown_segment,
+    user_disabled,
 )
 from shared.webapi.http import Address, Request, Response, parse_address
 from shared.webapi.multipart import parse_batch, render_batch
@@ -107,7 +108,7 @@ async def _answer(request: Request, now: datetime, service_request: str, common:
     _demand_own_name(request, caller)
     user = (organization.id, caller.user)
     with budgets().spend(user, time.monotonic, common):
-        await welcome(organization, identity.user, identity.name, identity.address, now)
+        await _demand_enabled(organization, identity, now)
         if address.path != BATCH:
             return await respond(_context(request, address, organization, caller, now), request, address)
 
@@ -115,6 +116,8 @@ async def _answer(request: Request, now: datetime, service_request: str, common:
             _say_what_it_is_about(organization, address)
             _demand_own_name(request, caller)
             budgets().charge(user, 1, time.monotonic())
+            # A batch may take minutes.
+            await _demand_enabled(organization, identity, now)
             # Asked for each time: an earlier part may have changed its settings.
             current = await find_organization(address.organization) or organization
             return await respond(_context(request, address, current, caller, now), request, address)
@@ -122,6 +125,12 @@ async def _answer(request: Request, now: datetime, service_request: str, common:
         return await _on_batch(
             request, address, organization, lambda inner, target: _guarded(part(inner, target), service_request)
         )
+
+
+async def _demand_enabled(organization: Organization, identity: Identity, now: datetime) -> None:
+    """Raise `Failure` 403 where an administrator has shut out who asks; write down who comes for the first time."""
+    if not await welcome(organization, identity.user, identity.name, identity.address, now):
+        raise user_disabled(identity.user)
 
 
 def _say_what_it_is_about(organization: Organization, address: Address) -> None:

@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from typing import Any
 
 from shared.engagement.options import SENDER
-from shared.services.sending import send_email
 from shared.storage import undo
 from shared.storage.account import Conflict
 from shared.webapi import finding, writing
@@ -62,12 +61,12 @@ async def send_email_from_template(context: Context, sent: Mapping[str, Any]) ->
     payload.columns["templateid"] = template["templateid"]
     if kind != USER:
         payload.columns |= {"regardingobjectid": record, "regardingobjectid_type": kind}
+    # What fails on the way takes back what it wrote; what is killed leaves no email, or one that is on its way.
     async with undo.scope():
         try:
-            email = await writing.make(context, _EMAIL, payload)
+            email = await writing.make_and_send(context, payload)
         except Conflict:
             raise already_exists() from None
-        await send_email(context.organization, email, context.caller, context.now)
     return {
         "@odata.context": f"{context.base}/$metadata#{_EMAIL.set}/$entity",
         "@odata.type": f"#{_TYPE}",

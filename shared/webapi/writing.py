@@ -1,14 +1,14 @@
 """Writing: making, changing and deleting rows of every table."""
 
 import uuid
-from collections.abc import Collection, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from datetime import datetime
 from typing import Any
 
 from shared.engagement import consent
 from shared.engagement.best_time import parse_week
 from shared.engagement.cards import parse_kinds
-from shared.services import alerting, attaching, composing, consenting
+from shared.services import alerting, attaching, composing, consenting, people, sending
 from shared.services.drafts import delete_blobs
 from shared.services.rights import demand_administrator, demand_ownership, demand_write
 from shared.services.templates import announce_deletion
@@ -23,6 +23,7 @@ from shared.webapi.context import Context, version_in
 from shared.webapi.errors import (
     already_exists,
     bad_payload,
+    disables_oneself,
     does_not_exist,
     invalid,
     method_not_allowed,
@@ -195,9 +196,17 @@ def _defaults(table: Table) -> dict[str, Any]:
     return {column.name: column.default for column in table.columns if column.default is not None}
 
 
-async def _create_email(context: Context, table: Table, payload: Payload) -> str:
+async def make_and_send(context: Context, payload: Payload) -> str:
+    """Make an email that is on its way at once, and return its id; raise `Failure`, and `Conflict` where its id is
+    taken."""
+    return await _create_email(context, TABLES["email"], payload, sending.send_new)
+
+
+async def _create_email(
+    context: Context, table: Table, payload: Payload, create: Callable[..., Awaitable[str]] = composing.create_email
+) -> str:
     columns = {**_defaults(table), **payload.columns}
-    return await composing.create_email(
+    return await create(
         context.organization,
         context.caller,
         columns,
@@ -288,8 +297,12 @@ async def _create_card_state(context: Context, table: Table, payload: Payload) -
 
 async def _update_record(context: Context, table: Table, id: str, payload: Payload, expected: int | None) -> None:
     organization = context.organization
+    if table.logical == "systemuser" and id == context.caller.user and payload.columns.get("isdisabled"):
+        raise disables_oneself()
     async with texts.written(organization, table, id, payload.lazy) as blobs:
         old = await _replace_record(context, table, id, payload, blobs, expected)
+    if table.logical == "systemuser":
+        people.forget(organization, id)
     await delete_blobs(organization, [old.get(name) or "" for name in blobs])
 
 

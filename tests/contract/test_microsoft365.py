@@ -241,6 +241,16 @@ class TestTokens:
         assert (claims["iss"], claims["ver"], claims["appid"]) == (f"{base_url}/{CONTOSO.id}/", "1.0", "web")
         assert claims["upn"] == claims["unique_name"] == SELLER
 
+    @pytest.mark.parametrize("version", ["1.0", "2.0"])
+    def test_who_asks_for_openid_is_told_who_signed_in_by_a_token_that_lets_nobody_in(
+        self, anyone: httpx.Client, version: str
+    ) -> None:
+        assert "id_token" not in user_token(anyone, ver=version).json()
+        scope = f"openid {WEB_API_AUDIENCE}/.default"
+        claims = claims_of(user_token(anyone, ver=version, scope=scope).json()["id_token"])
+        assert (claims["aud"], claims["roles"], claims["ver"]) == ("web", ["Seller"], version)
+        assert not {"scp", "azp", "azpacr", "appid", "appidacr", "idtyp"} & set(claims)
+
     @pytest.mark.parametrize(
         ("version", "document"),
         [("2.0", "v2.0/.well-known/openid-configuration"), ("1.0", ".well-known/openid-configuration")],

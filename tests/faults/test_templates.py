@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import uuid
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -12,7 +13,8 @@ import pytest_asyncio
 from shared.services import templates
 from shared.services.claiming import observer
 from shared.services.people import welcome
-from shared.storage import blobs, emails, queues, records, undo
+from shared.services.sending import send_new
+from shared.storage import agenda, blobs, emails, queues, records, undo
 from shared.storage.account import StorageError, Unavailable, host_account
 from shared.storage.organizations import Organization
 from shared.webapi import finding, reading, writing
@@ -21,6 +23,7 @@ from shared.webapi.query import Query
 from shared.webapi.tables import TABLES
 from shared.webapi.template_actions import send_email_from_template
 from tests.breaking import Breaker, a_breakable_organization
+from tests.delivery_world import CALLER as SELLER
 from tests.delivery_world import Clock, World
 from tests.faults.conftest import CALLER, NOW
 from tests.faults.test_composing import blob_names
@@ -185,6 +188,73 @@ async def test_a_template_that_is_sent_is_sent_or_not_made_wherever_storage_fail
     assert 5 < nth < 29
     [row] = await organization.tables.query_all(organization.emails, "RowKey eq 'email'")
     assert row["statuscode"] == 6
+
+
+async def never(*_: Any) -> bool:
+    """Take nothing back, as a process that is gone."""
+    return False
+
+
+@pytest.mark.parametrize(("end", "after"), [("killed", False), ("killed", True), ("storage stays away", False)])
+async def test_a_template_that_is_sent_leaves_no_draft_wherever_the_process_is_killed(
+    breaker: Broken, monkeypatch: pytest.MonkeyPatch, after: bool, end: str
+) -> None:
+    monkeypatch.setattr(undo, "_PAUSES", (0, 0))
+    broken, organization = breaker
+    context = context_of(organization)
+    await records.merge(organization, "systemuser", CALLER.user, {"internalemailaddress": "seller@contoso.example"})
+    contact = await writing.create(context, TABLES["contact"], {"firstname": "Ada", "emailaddress1": "a@x.example"})
+    if end == "killed":
+        monkeypatch.setattr(undo, "_take_back", never)
+    file = {"filename": "offer.pdf", "body": "JVBERg=="}
+    # More parties than one transaction takes, and a time far ahead.
+    parties = [{"addressused": f"a{number}@x.example", "participationtypemask": 2} for number in range(120)]
+    sent = {
+        "TemplateId": await writing.create(context, TABLE, OLD),
+        "Regarding": {"@odata.type": "Microsoft.Dynamics.CRM.contact", "contactid": contact},
+        "Target": {
+            "email_activity_parties": parties,
+            "email_activity_mime_attachment": [file],
+            "delayedemailsendtime": "2027-11-23T17:35:00Z",
+        },
+    }
+    ends: list[int] = []
+    for nth in range(40):
+        broken.arm(nth, after=after, down=True)
+        killed = False
+        try:
+            await send_email_from_template(context, sent)
+        except StorageError:
+            killed = True
+        broken.arm(-1, after=False)
+        rows = await organization.tables.query_all(organization.emails, "RowKey eq 'email'")
+        assert {row["statuscode"] for row in rows} <= {6}, nth
+        ends.append(len(rows))
+        for row in rows:
+            due = [entry async for page in agenda.due(datetime(2028, 1, 1, tzinfo=UTC)) for entry in page]
+            assert [entry.kind for entry in due if entry.email == row["PartitionKey"]] == ["deliver"]
+            found = await emails.read_partition(organization, row["PartitionKey"])
+            assert found is not None
+            assert (len(found.parties), len(found.attachments)) == (121, 1)
+            assert await emails.read_body(organization, found.email) == OLD["body"]
+            assert (await reading.read_row(context, TABLES["email"], row["PartitionKey"]))["statuscode"] == 6
+            await writing.delete(context, TABLES["email"], row["PartitionKey"])
+        if not killed:
+            break
+    assert ends[0] == 0
+    assert ends[-1] == 1
+    assert nth > 3
+
+
+async def test_a_mail_of_a_template_leaves_like_any_other(world: World) -> None:
+    ann, clock = await world.contact(), Clock()
+    columns = {"subject": "Our offer", "directioncode": True, "followemailuserpreference": True}
+    mail = await send_new(world.organization, SELLER, columns, parties=[ann], body="<p>x</p>", now=clock())
+    assert (await world.partition(mail)).email["statuscode"] == 6
+    await world.deliver(mail, clock)
+    email = (await world.partition(mail)).email
+    assert (email["statuscode"], email["isemailfollowed"]) == (3, True)
+    assert len(await world.arrived(ann)) == 1
 
 
 # Deleting a template

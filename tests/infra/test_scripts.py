@@ -12,6 +12,7 @@ import pytest
 
 from shared.services.caller import ROLES
 from shared.settings import read_settings
+from shared.webapi.auth import SCOPE
 from tests.infra.checks import ROOT
 
 SCRIPTS = ROOT / "infra" / "scripts"
@@ -182,6 +183,8 @@ def test_who_may_not_make_an_app_registration_hears_who_must_and_how(run: Run, s
 def test_the_app_registration_has_the_roles_that_the_web_api_knows() -> None:
     registration = json.loads((SCRIPTS / "entra-app.json").read_text(encoding="utf-8"))
     assert {role["value"] for role in registration["appRoles"]} == ROLES
+    assert [scope["value"] for scope in registration["api"]["oauth2PermissionScopes"]] == [SCOPE]
+    assert registration["optionalClaims"] == {"accessToken": [{"name": "idtyp"}]}
     ids = [part["id"] for part in (*registration["appRoles"], *registration["api"]["oauth2PermissionScopes"])]
     assert len(set(ids)) == len(ids) == 4
 

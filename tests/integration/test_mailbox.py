@@ -511,3 +511,55 @@ async def test_replies_make_no_card_unless_an_organization_wants_them(world):
     await world.catch_up()
     assert len(await world.replies(email_id)) == 1
     assert await records.get(world.organization, "actioncard", card_of(email_id, "reply")) is None
+
+
+# People who are shut out
+
+
+async def disable(world: World, *, off: bool = True) -> None:
+    await records.put(world.organization, "systemuser", SELLER.id, {"fullname": "Sella", "isdisabled": off})
+
+
+async def test_the_mailbox_of_a_disabled_user_is_left_alone_and_caught_up_with_once_they_are_enabled(world):
+    email_id = await world.send()
+    await world.catch_up()
+    assert len(await world.subscriptions()) == 1
+    before = await world.through()
+    await disable(world)
+    await world.catch_up()
+    assert await world.subscriptions() == []
+    assert not (await world.mailbox()).get("subscription")
+    await world.reply(email_id)
+    await mailboxes.renew_all(datetime.now(UTC) + timedelta(days=6))
+    await world.catch_up()
+    assert await world.subscriptions() == []
+    assert await world.replies(email_id) == []
+    assert await world.through() == before
+    await disable(world, off=False)
+    await world.catch_up()
+    assert len(await world.replies(email_id)) == 1
+    assert len(await world.subscriptions()) == 1
+
+
+async def test_what_a_notification_says_of_the_mailbox_of_a_disabled_user_is_not_read(world):
+    email_id = await world.send()
+    await world.work_off()
+    assert len(await world.subscriptions()) == 1
+    await disable(world)
+    await world.reply(email_id)
+    for work in await notified(world):
+        assert await mailboxes.attend(work, datetime.now(UTC)) is None
+    assert await world.replies(email_id) == []
+
+
+async def test_a_subscription_that_cannot_be_ended_now_is_ended_in_a_minute(world):
+    await world.send()
+    await world.catch_up()
+    await disable(world)
+    await world.break_calls("DELETE /v1.0/subscriptions", 503, count=10)
+    await world.catch_up()
+    assert (await world.mailbox()).get("subscription")
+    await world.call("DELETE", "/local/faults")
+    await world.catch_up()
+    assert not (await world.mailbox()).get("subscription")
+    assert await world.subscriptions() == []

@@ -573,8 +573,8 @@ async def test_a_sender_or_submitter_who_was_shut_out_meanwhile_sends_no_more(wo
     row = {"fullname": MANAGER.name, "internalemailaddress": MANAGER.address}
     await records.put(world.organization, "systemuser", MANAGER.id, row)
     for shut_out, change, reason in [
-        (SELLER.id, {"isdisabled": True}, f"The sender {SELLER.name} is disabled"),
-        (MANAGER.id, {"isdisabled": True}, f"{MANAGER.name}, who sent it, is disabled"),
+        (SELLER.id, {"isdisabled": True}, f"The user {SELLER.name} is disabled"),
+        (MANAGER.id, {"isdisabled": True}, f"The user {MANAGER.name} is disabled"),
         (SELLER.id, None, f"The sender {SELLER.name} does not exist any more"),
     ]:
         for user in (SELLER, MANAGER):

@@ -114,3 +114,10 @@ async def test_a_store_that_is_down_is_unavailable():
     nowhere = Tables(parse_connection_string("AccountName=a;AccountKey=eA==;TableEndpoint=http://127.0.0.1:9/a"))
     with pytest.raises(Unavailable):
         await nowhere.get("Things", "a", "b")
+
+
+async def test_a_text_comes_back_as_it_was_written_whatever_it_takes_for_ends_of_lines(tables):
+    text = "a".join("\t\n\r\u0085\u2028\u2029\u202e\u200d\ufeff\U000e0041")
+    await tables.transact("Things", [Operation("insert", row("lines", key, text=text)) for key in "ab"])
+    await tables.apply("Things", Operation("put", row("lines", "c", text=text)))
+    assert [found["text"] for found in await tables.query_all("Things", "PartitionKey eq 'lines'")] == [text] * 3

@@ -121,6 +121,81 @@ async def test_a_token_with_a_wrong_claim_gets_401(issuer: Issuer, claims: dict[
     assert failure.status == 401
 
 
+# Tokens that are not for calling us with
+
+PAIRWISE = "AAAAAAAAAAAAAAAAAAAAAIkzqFVrSaSaFHy782bbtaQ"
+OF_ID_TOKENS: dict[str, Any] = {"scp": None, "azp": None, "azpacr": None}
+OF_APPLICATIONS: dict[str, Any] = {"scp": None, "sub": USER, "name": None, "preferred_username": None}
+
+
+def of_first_version(issuer: Issuer) -> dict[str, Any]:
+    return {"iss": f"{issuer.url}/{TENANT}/", "ver": "1.0", "azp": None, "azpacr": None, "appid": "a client"}
+
+
+@pytest.mark.parametrize(
+    "claims",
+    [
+        OF_ID_TOKENS,
+        {**OF_ID_TOKENS, "nonce": "678910", "at_hash": "aGFzaA"},
+        {**OF_ID_TOKENS, "sub": None},
+        {"nonce": "678910"},
+        {"at_hash": "aGFzaA"},
+        {"c_hash": "aGFzaA"},
+        {"scp": ""},
+        {"scp": "openid profile email"},
+        {"scp": "User.Read Mail.Send"},
+        {"scp": "user_impersonation.all not_user_impersonation"},
+        {"scp": ["user_impersonation"]},
+        {"scp": True},
+        {"idtyp": "app"},
+        {"idtyp": "device"},
+        {**OF_APPLICATIONS, "idtyp": "device"},
+        {**OF_APPLICATIONS, "idtyp": "user"},
+        {**OF_APPLICATIONS, "idtyp": ["app"]},
+        {**OF_APPLICATIONS, "sub": PAIRWISE},
+        {**OF_APPLICATIONS, "sub": None},
+        {"ver": None},
+        {"ver": 2.0},
+        {"ver": "3.0"},
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("version", ["1.0", "2.0"])
+async def test_a_token_of_another_kind_gets_401_though_all_else_is_right(
+    issuer: Issuer, claims: dict[str, Any], version: str
+) -> None:
+    of_version = of_first_version(issuer) if version == "1.0" else {}
+    failure = await refusal(issuer.token(TENANT, USER, **{**of_version, **claims}))
+    assert failure.status == 401
+    assert 'error="invalid_token"' in failure.headers["WWW-Authenticate"]
+
+
+async def test_a_token_whose_version_is_not_its_issuers_gets_401(issuer: Issuer) -> None:
+    assert (await refusal(issuer.token(TENANT, USER, ver="1.0"))).status == 401
+    assert (await refusal(issuer.token(TENANT, USER, **{**of_first_version(issuer), "ver": "2.0"}))).status == 401
+
+
+@pytest.mark.parametrize(
+    "claims",
+    [
+        {},
+        {"idtyp": "user"},
+        {"scp": "Mail.Read user_impersonation"},
+        {**OF_APPLICATIONS, "idtyp": "app"},
+        {**OF_APPLICATIONS, "idtyp": "app", "sub": PAIRWISE},
+        OF_APPLICATIONS,
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("version", ["1.0", "2.0"])
+async def test_tokens_of_users_and_of_applications_are_taken(
+    issuer: Issuer, claims: dict[str, Any], version: str
+) -> None:
+    of_version = of_first_version(issuer) if version == "1.0" else {}
+    caller, _ = await auth.authenticate(bearing(issuer.token(TENANT, USER, **of_version, **claims)), ORGANIZATION)
+    assert caller.user == USER
+
+
 async def test_401_has_an_empty_body_and_says_how_to_sign_in(issuer: Issuer) -> None:
     from shared.webapi.errors import error_response
 

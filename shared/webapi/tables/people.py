@@ -1,5 +1,6 @@
 """People and companies: contact, account, lead, systemuser, queue (Microsoft's table reference of each)."""
 
+from shared.engagement import plain_text
 from shared.engagement.zones import complaint
 from shared.webapi.schema import (
     Collection,
@@ -51,9 +52,9 @@ def _address() -> tuple[Column, ...]:
 
 def _mail() -> tuple[Column, ...]:
     return (
-        text("emailaddress1", 100, label="Email", about="The address that mail goes to."),
-        text("emailaddress2", 100, label="Email Address 2", about="Another address."),
-        text("emailaddress3", 100, label="Email Address 3", about="Another address."),
+        ruled(text("emailaddress1", 100, label="Email", about="The address that mail goes to."), plain_text.complaint),
+        ruled(text("emailaddress2", 100, label="Email Address 2", about="Another address."), plain_text.complaint),
+        ruled(text("emailaddress3", 100, label="Email Address 3", about="Another address."), plain_text.complaint),
         text("telephone1", 50, label="Business Phone", about="Telephone."),
         text("mobilephone", 20, label="Mobile Phone", about="Mobile telephone."),
         text("websiteurl", 200, label="Website", about="Website."),
@@ -82,9 +83,9 @@ def _names(full: int = 160) -> tuple[Column, ...]:
     return (
         fixed(text("fullname", full, label="Full Name", about="First and last name.")),
         text("salutation", 100, about="How to address them."),
-        text("firstname", 50, label="First Name", about="First name."),
-        text("middlename", 50, label="Middle Name", about="Middle name."),
-        text("lastname", 50, label="Last Name", about="Last name."),
+        ruled(text("firstname", 50, label="First Name", about="First name."), plain_text.complaint_of_name),
+        ruled(text("middlename", 50, label="Middle Name", about="Middle name."), plain_text.complaint_of_name),
+        ruled(text("lastname", 50, label="Last Name", about="Last name."), plain_text.complaint_of_name),
         text("jobtitle", 100, label="Job Title", about="What they do."),
     )
 
@@ -132,7 +133,7 @@ ACCOUNT = Table(
     "name",
     (
         guid("accountid", about="The key."),
-        text("name", 160, label="Account Name", about="The company's name."),
+        ruled(text("name", 160, label="Account Name", about="The company's name."), plain_text.complaint_of_name),
         text("accountnumber", 20, label="Account Number", about="The company's number in the books."),
         memo("description", 2000, about="Notes."),
         integer("numberofemployees", high=10**9, label="Number of Employees", about="How many work there."),
@@ -212,10 +213,13 @@ SYSTEMUSER = Table(
     (
         guid("systemuserid", label="User", about="The key: the user's object id in Entra."),
         fixed(text("fullname", 200, label="Full Name", about="First and last name, or what the token says.")),
-        text("firstname", 256, label="First Name", about="First name."),
-        text("lastname", 256, label="Last Name", about="Last name."),
-        text("internalemailaddress", 100, label="Primary Email", about="The mailbox that mail is sent from."),
-        text("domainname", 1024, label="User Name", about="The sign-in name."),
+        ruled(text("firstname", 256, label="First Name", about="First name."), plain_text.complaint_of_name),
+        ruled(text("lastname", 256, label="Last Name", about="Last name."), plain_text.complaint_of_name),
+        ruled(
+            text("internalemailaddress", 100, label="Primary Email", about="The mailbox that mail is sent from."),
+            plain_text.complaint,
+        ),
+        ruled(text("domainname", 1024, label="User Name", about="The sign-in name."), plain_text.complaint),
         text("title", 128, about="What they do."),
         text("address1_telephone1", 64, label="Main Phone", about="Telephone."),
         text("mobilephone", 64, label="Mobile Phone", about="Mobile telephone."),
@@ -260,8 +264,11 @@ QUEUE = Table(
     "name",
     (
         guid("queueid", about="The key."),
-        text("name", 200, about="What it is called."),
-        text("emailaddress", 100, label="Incoming Email", about="The shared mailbox that mail is sent from."),
+        ruled(text("name", 200, about="What it is called."), plain_text.complaint_of_name),
+        ruled(
+            text("emailaddress", 100, label="Incoming Email", about="The shared mailbox that mail is sent from."),
+            plain_text.complaint,
+        ),
         memo("description", 2000, about="Notes."),
         *state(),
         *audit(),
