@@ -8,6 +8,8 @@ import re
 from dataclasses import dataclass
 from functools import lru_cache
 
+from shared.engagement.hits import MAX_HEADER_LENGTH
+
 DECLARED = frozenset({"none", "script", "bot", "headless", "previewer", "scanner", "gmail-prefetch"})
 """Classes of agents that say themselves that no person is asking; "none" is a request without a user agent."""
 
@@ -101,15 +103,20 @@ _SYSTEMS = (
 )
 
 
-@lru_cache(maxsize=4096)
 def classify(user_agent: str) -> Agent:
-    """Return what `user_agent`, the header's value ("" where there was none), says about who is asking.
+    """Return what `user_agent`, the header's value ("" where there was none), says about who is asking; what stands
+    beyond `MAX_HEADER_LENGTH` is not looked at.
 
     >>> classify("Mozilla/5.0")
     Agent(kind='apple-mpp', device='', chromium=0, antique=False)
     >>> classify("Mozilla/4.0 (compatible; MSIE 7.0; Windows NT 10.0; Microsoft Outlook 16.0.5134; ms-office)").device
     'Outlook on Windows'
     """
+    return _classify(user_agent[:MAX_HEADER_LENGTH])
+
+
+@lru_cache(maxsize=4096)
+def _classify(user_agent: str) -> Agent:
     text = user_agent.strip()
     kind = _intermediary(text) or _declared(text)
     if kind:

@@ -164,12 +164,13 @@ def _bare_value(html: str) -> str:
     for token in tokens(html):
         if token.kind not in (Kind.START, Kind.END) or html.find(_OPENING, token.start, token.end) < 0:
             continue
-        bare, position = "", token.start
+        outside: list[str] = []
+        position = token.start
         for value in attributes(html, token).values():
             if value.quote:
-                bare += html[position : value.start]
+                outside.append(html[position : value.start])
                 position = value.end
-        bare += html[position : token.end]
+        bare = "".join((*outside, html[position : token.end]))
         if _OPENING in bare:
             shown = _shown(bare[bare.find(_OPENING) :])
             return f"{shown} stands in a tag but not in quotes: write the attribute's value in quotes"

@@ -42,6 +42,9 @@ MAX_HEADER_LENGTH = 512
 MAX_HEADERS_LENGTH = 8192
 """Characters of all values together, so that a hit always fits into a table property."""
 
+_MAX_ADDRESS = 64
+"""Characters of an entry in X-Forwarded-For, zone and port included; beyond, it names nobody and is not remembered."""
+
 _FORGOTTEN = frozenset({
     "authorization", "connection", "cookie", "host", "keep-alive", "proxy-authorization", "te", "trailer",
     "transfer-encoding", "upgrade", "content-length", "x-forwarded-for", "x-forwarded-proto", "x-forwarded-host",
@@ -78,8 +81,8 @@ def client_address(forwarded_for: str, trusted: Sequence[Network]) -> str:
     '198.51.100.7'
     """
     found = ""
-    for entry in reversed(forwarded_for.split(",")):
-        address, text = _parse_address(entry.strip())
+    for entry in map(str.strip, reversed(forwarded_for.split(","))):
+        address, text = _parse_address(entry) if len(entry) <= _MAX_ADDRESS else (None, "")
         if address is None:
             break
         found = text

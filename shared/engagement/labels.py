@@ -5,6 +5,7 @@ fetches are known by what they are. A pure function over one email's hits: run a
 observations it gives better labels.
 """
 
+from bisect import bisect_left
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -114,9 +115,16 @@ def _spread(email: Email, hits: Sequence[Observation], weights: list[list[Eviden
         ):
             continue
         shared = bool(people[o.source] - {o.agent}) or is_sender(email, o)
-        if not (shared and all(abs(o.at - hits[k].at) > 10 * MINUTE for k in known)):
+        if not (shared and _apart(hits, known, o.at) > 10 * MINUTE):
             reason = max(weights[known[0]], key=lambda e: e.points).reason
             weights[i].append(Evidence(ENOUGH, f"the same machine elsewhere in this email: {reason}"))
+
+
+def _apart(hits: Sequence[Observation], positions: Sequence[int], at: int) -> int:
+    """Return how far (ms) the nearest of the hits at these positions, one at least and in the order of time, is from a
+    moment."""
+    place = bisect_left(positions, at, key=lambda k: hits[k].at)
+    return min(abs(hits[k].at - at) for k in positions[max(0, place - 1) : place + 1])
 
 
 def _doubles(email: Email, hits: Sequence[Observation], weights: list[list[Evidence]]) -> None:

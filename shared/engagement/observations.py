@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from shared.engagement import agents, networks
-from shared.engagement.hits import Hit, Kind
+from shared.engagement.hits import MAX_HEADER_LENGTH, Hit, Kind
 
 VERSION = 1
 
@@ -63,6 +63,8 @@ def source_hash(key: bytes, address: str, user_agent: str) -> str:
     """
     if not address:
         return ""
+    # Of a hit's agent no more is kept, and the two are compared.
+    user_agent = user_agent[:MAX_HEADER_LENGTH]
     agent = agents.classify(user_agent)
     hashes = (_hash(key, "address", _canonical(address)), _hash(key, "agent", user_agent))
     return "|".join((*hashes, agent.kind, agent.device))

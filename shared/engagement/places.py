@@ -6,10 +6,11 @@ Countries and zones: ``iso3166.tab`` and ``zone.tab`` of the IANA time zone data
 States: the tables below, after the time zone laws of each country as tzdata has them.
 """
 
-import unicodedata
 from collections.abc import Iterator, Mapping
 from functools import cache
 from importlib.resources import files
+
+from shared.engagement.unaccented import unaccented
 
 
 def normalized(text: str) -> str:
@@ -18,7 +19,7 @@ def normalized(text: str) -> str:
     >>> normalized("  São  Paulo "), normalized("St. John's"), normalized("Baden-Württemberg")
     ('sao paulo', 'saint johns', 'baden wurttemberg')
     """
-    plain = "".join(c for c in unicodedata.normalize("NFKD", text.casefold()) if not unicodedata.combining(c))
+    plain = unaccented(text.casefold())
     words = "".join(c if c.isalnum() else "" if c in "'’.`" else " " for c in plain).split()
     return " ".join("saint" if word == "st" else word for word in words)
 

@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from shared.engagement import figures
-from shared.engagement.delivery_reports import DeliveryReport, read_delivery_report
+from shared.engagement.delivery_reports import MAX_MIME, DeliveryReport, read_delivery_report, returned_ids
 from shared.engagement.incoming import Incoming, Judgement, Nature, identity, judge, message_ids, references
 from shared.engagement.labels import Label
 from shared.engagement.options import REPLY
@@ -20,6 +20,7 @@ from shared.engagement.times import iso_seconds, milliseconds, parse_iso
 from shared.graph import mailbox as graph
 from shared.services import alerting
 from shared.services.folding import interaction_id
+from shared.services.long_work import in_turn
 from shared.services.received import ReceivedEmail, forget_received, save_received
 from shared.storage import emails, records
 from shared.storage.contention import insist
@@ -49,10 +50,10 @@ async def take_message(
     judged = judge(message, frozenset({address.casefold()}))
     if judged.nature is Nature.OWN:
         return
-    report = DeliveryReport()
+    mime = b""
     if judged.nature is Nature.BOUNCE:
-        report = read_delivery_report(await graph.get_mime(organization.tenant, mailbox, message.id))
-    found = await _answered(organization, message, (*report.original, *references(message)))
+        mime = await graph.get_mime(organization.tenant, mailbox, message.id, MAX_MIME)
+    found = await _answered(organization, message, (*returned_ids(mime), *references(message)))
     if found is None:
         return
     email, method = found
@@ -67,6 +68,8 @@ async def take_message(
             await alerting.settle_reply(organization, email_id, now)
         return
     if judged.nature is not Nature.REPLY:
+        # Only what is known to answer one of ours is read through, and recipients do not wait for it.
+        report = await in_turn(read_delivery_report, mime) if mime else DeliveryReport()
         await _record(organization, email_id, message, _machine(message, judged, report), now)
         return
     content = await graph.get_content(organization.tenant, mailbox, message.id)
