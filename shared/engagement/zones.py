@@ -55,7 +55,8 @@ def complaint(name: str) -> str:
     if name in places.zone_names():
         return ""
     shown = f"'{name[:60].encode('ascii', 'backslashreplace').decode()}' is not a time zone"
-    proper = next((known for known in places.zone_names() if known.casefold() == name.strip().casefold()), None)
+    folded = name[:60].strip().casefold()
+    proper = next((known for known in places.zone_names() if known.casefold() == folded), None)
     if proper:
         return f"{shown}: it is spelled '{proper}'"
     return f"{shown}: give a name of the IANA time zone database, such as Europe/Berlin or America/New_York"
