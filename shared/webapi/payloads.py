@@ -236,8 +236,9 @@ def _unbind(payload: Payload, table: Table, navigation: str, value: Any, *, crea
 def _bind(payload: Payload, table: Table, navigation: str, value: Any, *, creating: bool) -> None:
     if navigation not in table.by_navigation:
         raise bad_payload(
-            f"An undeclared property '{shown(navigation)}' which only has property annotations in the payload but no property "
-            f"value was found in the payload. 'Microsoft.Dynamics.CRM.{table.logical}' has no such navigation property."
+            f"An undeclared property '{shown(navigation)}' which only has property annotations in the payload but no "
+            f"property value was found in the payload. 'Microsoft.Dynamics.CRM.{table.logical}' has no such navigation "
+            "property."
         )
     column, target = table.by_navigation[navigation]
     if not _is_set(table, column, navigation, creating=creating):
@@ -297,7 +298,7 @@ def _unquoted(reference: str, where: str) -> str:
 
 
 def demand_few_rows(table: Table, sent: Mapping[str, Any]) -> None:
-    """Raise `Failure` 400 where more rows are to be made together with one than it may have: before any is looked at."""
+    """Raise `Failure` 400 where more rows are to be made together with one than it may have, before looking at any."""
     for name, limit in _MOST.items():
         rows = sent.get(name) if name in table.collections else None
         if isinstance(rows, list) and len(rows) > limit:
