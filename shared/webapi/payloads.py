@@ -136,7 +136,7 @@ def _demand_shallow(value: Any) -> None:
 
 
 def _too_deep() -> Failure:
-    return bad_payload(f"The body is nested deeper than {MAX_DEPTH} levels.")
+    return bad_payload(f"The body is nested too deeply: at most {MAX_DEPTH} levels are taken.")
 
 
 def parse_payload(table: Table, sent: Mapping[str, Any], *, creating: bool) -> Payload:

@@ -91,8 +91,8 @@ def test_a_pattern_steps_over_a_text_once() -> None:
     [
         (b'{"a":[' + b"{}," * 100_001 + b"0]}", "more than 200,000 values"),
         (b'{"a":[' + b"0," * 200_001 + b"0]}", "more than 200,000 values"),
-        (b'{"a":' + b"[" * 33 + b"]" * 33 + b"}", "deeper than 32"),
-        (b'{"a":' * 5_000 + b"1" + b"}" * 5_000, "deeper than 32"),
+        (b'{"a":' + b"[" * 33 + b"]" * 33 + b"}", "nested too deeply: at most 32"),
+        (b'{"a":' * 5_000 + b"1" + b"}" * 5_000, "nested too deeply: at most 32"),
         (b"{" + b",".join(b'"a%d@b":0' % n for n in range(2_001)) + b"}", "at most 2,000"),
         (b'{"a":"' + b"\\n" * 8_000_001 + b'"}', "more than 8,000,000 escaped"),
     ],
