@@ -55,7 +55,7 @@ def complaint(name: str) -> str:
     if name in places.zone_names():
         return ""
     shown = f"'{name[:60].encode('ascii', 'backslashreplace').decode()}' is not a time zone"
-    folded = name.strip().casefold()
+    folded = name[:60].strip().casefold()
     proper = next((known for known in places.zone_names() if known.casefold() == folded), None)
     if proper:
         return f"{shown}: it is spelled '{proper}'"

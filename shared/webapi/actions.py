@@ -89,8 +89,10 @@ async def best_time_to_email(context: Context, sent: Mapping[str, Any]) -> Answe
             "BestTimeToEmail needs the parameter 'EntityReferenceCollection', a list of recipients such as "
             '{"@odata.type": "Microsoft.Dynamics.CRM.contact", "contactid": "<id>"}.'
         )
-    from shared.services.best_time import best_time
+    from shared.services.best_time import MAX_RECIPIENTS, best_time
 
+    if len(given) > 10 * MAX_RECIPIENTS:
+        raise bad_payload(f"'EntityReferenceCollection' has {len(given):,} rows; at most {MAX_RECIPIENTS} are taken.")
     people = [
         await named_record(context, item, f"EntityReferenceCollection[{number}]", _RECIPIENTS, "a recipient")
         for number, item in enumerate(given)

@@ -9,7 +9,7 @@ from shared.webapi import finding, sources, texts
 from shared.webapi.context import Context, etag
 from shared.webapi.errors import bad_query, does_not_exist, unknown_segment
 from shared.webapi.finding import Row
-from shared.webapi.query import MAX_PAGE, Query, parse_query
+from shared.webapi.query import MAX_PAGE, Query, read_query
 from shared.webapi.query_functions import Asker
 from shared.webapi.schema import LOOKUPS, Column, Table
 from shared.webapi.sharing import may_see
@@ -27,19 +27,19 @@ _OPTIONS_OF_SETS = frozenset({"$filter", "$orderby", "$top", "$count", "$skiptok
 
 async def read_set(context: Context, table: Table, options: Mapping[str, str]) -> dict[str, Any]:
     """Return a page of a set: ``value``, with ``@odata.count`` and ``@odata.nextLink`` where they belong."""
-    query = parse_query(options, table, _asker(context))
+    query = await read_query(options, table, _asker(context))
     return await _page(context, query, options, f"{context.base}/{table.set}")
 
 
 async def count_set(context: Context, table: Table, options: Mapping[str, str]) -> int:
     """Return how many rows of a set a filter keeps."""
-    return await finding.count(context, parse_query(_counted(options), table, _asker(context)))
+    return await finding.count(context, await read_query(_counted(options), table, _asker(context)))
 
 
 async def count_collection(context: Context, table: Table, id: str, name: str, options: Mapping[str, str]) -> int:
     """Return how many rows of a row's collection a filter keeps; raise `Failure` 404 where there is no such row."""
     await read_row(context, table, id)
-    query = parse_query(_counted(options), TABLES[table.collections[name].table], _asker(context))
+    query = await read_query(_counted(options), TABLES[table.collections[name].table], _asker(context))
     return await finding.count(context, finding.related(query, table, name, id))
 
 
@@ -59,7 +59,7 @@ async def _read(context: Context, query: Query, id: str) -> Row:
 async def read_single(context: Context, table: Table, id: str, options: Mapping[str, str]) -> dict[str, Any]:
     """Return a row as it is answered, lazy columns included unless ``$select`` leaves them out. Raises `Failure` 400
     where an option is one of sets: the row would be answered whatever it says."""
-    query = parse_query(options, table, _asker(context))
+    query = await read_query(options, table, _asker(context))
     for name in _OPTIONS_OF_SETS & options.keys():
         raise bad_query(f"The query option '{name}' cannot be applied to a single row: use $select and $expand.")
     row = await _read(context, query, id)
@@ -72,7 +72,7 @@ async def read_property(context: Context, table: Table, id: str, name: str, opti
     collection; None where it is null. Raises `Failure` 404."""
     if name in table.collections:
         await read_row(context, table, id)
-        query = parse_query(options, TABLES[table.collections[name].table], _asker(context))
+        query = await read_query(options, TABLES[table.collections[name].table], _asker(context))
         url = f"{context.base}/{table.set}({id})/{name}"
         return await _page(context, finding.related(query, table, name, id), options, url)
     if name in table.by_navigation:

@@ -17,6 +17,7 @@ from shared.services.rights import Denied
 from shared.storage.account import PreconditionFailed, StorageError, Unavailable
 from shared.storage.organizations import Organization, find_organization
 from shared.webapi import batch, cors
+from shared.webapi.aside import LARGE_BODY, aside
 from shared.webapi.auth import Identity, authenticate
 from shared.webapi.budget import budgets
 from shared.webapi.context import Context, parse_condition, parse_preferences
@@ -33,7 +34,7 @@ from shared.webapi.errors import (
     user_disabled,
 )
 from shared.webapi.http import Address, Request, Response, parse_address
-from shared.webapi.multipart import parse_batch, render_batch
+from shared.webapi.multipart import ChangeSet, Part, parse_batch, render_batch
 from shared.webapi.paths import Path
 from shared.webapi.resources import BATCH, demand_method, demand_size, respond
 
@@ -41,6 +42,9 @@ MAX_URL = 32_768
 """Characters of a URL: Dataverse's own limit ("Query data using the Web API"); parts of a batch have twice as many."""
 MAX_HEADERS = 65_536
 """Characters of all header names and values; the longest token has a quarter of them."""
+
+MAX_HEADER_FIELDS = 200
+"""Headers of a request: each is looked for among all."""
 
 _VERSION = re.compile(r"v9\.\d{1,2}")
 _EMAIL = re.compile(r"emails\(([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})\)", re.IGNORECASE)
@@ -153,6 +157,10 @@ def _demand_head(request: Request) -> None:
         raise Failure(
             431, "0x80060888", f"The headers have {headers:,} characters; at most {MAX_HEADERS:,} are taken together."
         )
+    if len(request.headers) > MAX_HEADER_FIELDS:
+        raise Failure(
+            431, "0x80060888", f"There are {len(request.headers):,} headers; at most {MAX_HEADER_FIELDS} are taken."
+        )
 
 
 def _demand_own_name(request: Request, caller: Caller) -> None:
@@ -184,12 +192,19 @@ async def _on_batch(request: Request, address: Address, organization: Organizati
     demand_method(request, "POST", BATCH)
     demand_size(request, Path(BATCH, None, ()), organization)
     goes_on = parse_preferences(request.header("prefer")).continue_on_error
-    items = parse_batch(request.header("content-type"), request.body)
+    items = await _parts(request)
     answer = render_batch(await batch.execute(items, address, one, continue_on_error=goes_on))
     if not goes_on:
         return answer
     applied = {**answer.headers, "Preference-Applied": "odata.continue-on-error"}
     return Response(answer.status, applied, answer.body)
+
+
+async def _parts(request: Request) -> tuple[Part | ChangeSet, ...]:
+    kind = request.header("content-type")
+    if len(request.body) > LARGE_BODY:
+        return await aside(parse_batch, kind, request.body)
+    return parse_batch(kind, request.body)
 
 
 def _demand_address(request: Request) -> Address:
