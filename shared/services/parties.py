@@ -1,6 +1,5 @@
 """Who is in an email's address lines, as its party rows say it."""
 
-import asyncio
 import re
 import uuid
 from collections.abc import Sequence
@@ -11,6 +10,7 @@ from shared.services.caller import Caller
 from shared.services.errors import Missing, Refused
 from shared.services.rights import Denied
 from shared.storage import records
+from shared.storage.calls import side_by_side
 from shared.storage.organizations import Organization
 from shared.storage.tables import Entity, Operation
 
@@ -68,18 +68,12 @@ def check_parties(caller: Caller, parties: Sequence[Party], *, outgoing: bool) -
 
 async def make_rows(organization: Organization, email: str, parties: Sequence[Party]) -> list[Entity]:
     """Return the rows of an email's parties, with the name and address that their records have now."""
-    rows: list[Entity] = []
-    for start in range(0, len(parties), 32):
-        some = parties[start : start + 32]
-        found = await asyncio.gather(
-            *(records.get(organization, party.table, party.id) for party in some if party.id),
-        )
-        record = iter(found)
-        rows.extend(
-            _party_row(email, start + offset, party, next(record) if party.id else None)
-            for offset, party in enumerate(some)
-        )
-    return rows
+
+    async def record(party: Party) -> Entity | None:
+        return await records.get(organization, party.table, party.id) if party.id else None
+
+    found = await side_by_side(record, parties)
+    return [_party_row(email, number, *both) for number, both in enumerate(zip(parties, found, strict=True))]
 
 
 def _party_row(email: str, number: int, party: Party, record: Entity | None) -> Entity:

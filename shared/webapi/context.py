@@ -10,7 +10,7 @@ from shared.engagement.clocks import Clock
 from shared.services.caller import Caller
 from shared.services.reading_clock import reading_clock
 from shared.storage.organizations import Organization
-from shared.webapi.errors import bad_query, not_implemented, too_many_rows
+from shared.webapi.errors import bad_query, not_implemented, too_many_expanded, too_many_rows
 from shared.webapi.http import Request
 from shared.webapi.query import MAX_PAGE
 
@@ -41,17 +41,28 @@ class Preferences:
         return ",".join(parts)
 
 
+MAX_EXPANDED = 20_000
+"""How often one request may follow an ``$expand``: each level of it once for every row. The largest page with four."""
+
+
 class Reads:
-    """How many rows a request has read."""
+    """How many rows a request has read, and how often it has followed an ``$expand``."""
 
     def __init__(self) -> None:
         self.rows = 0
+        self.expanded = 0
 
     def spend(self, rows: int) -> None:
         """Count rows; raise `Failure` past `MAX_ROWS`."""
         self.rows += rows
         if self.rows > MAX_ROWS:
             raise too_many_rows(MAX_ROWS)
+
+    def expand(self) -> None:
+        """Count that an ``$expand`` is followed; raise `Failure` past `MAX_EXPANDED`."""
+        self.expanded += 1
+        if self.expanded > MAX_EXPANDED:
+            raise too_many_expanded(MAX_EXPANDED)
 
 
 class Clocks:

@@ -86,6 +86,23 @@ def too_many_rows(limit: int) -> Failure:
     )
 
 
+def too_many_expanded(limit: int) -> Failure:
+    """A request's ``$expand`` options lead to more than one request may follow."""
+    return bad_query(
+        f"The $expand options of this request would have to be followed more than {limit:,} times, for each row once: "
+        "ask for fewer rows at a time ($top, odata.maxpagesize), or nest fewer $expand."
+    )
+
+
+def too_much_reading(limit: int) -> Failure:
+    """A request has made as many calls to storage as one may."""
+    return Failure(
+        400,
+        "0x80072321",
+        f"This request has made {limit:,} calls to storage, the most that one may make: send less in one request.",
+    )
+
+
 def not_implemented(message: str) -> Failure:
     """Something of Dataverse's that is not built here; the message says what to use instead."""
     return Failure(501, "0x80040203", message)

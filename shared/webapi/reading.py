@@ -200,6 +200,7 @@ async def _lookup_names(context: Context, query: Query, rows: Sequence[Row]) -> 
 
 async def _expand(context: Context, answer: dict[str, Any], table: Table, name: str, query: Query, row: Row) -> None:
     """Put what a navigation property leads to into an answer."""
+    context.reads.expand()
     if name in table.collections:
         page = await finding.find(context, finding.related(query, table, name, row[table.id]))
         answer[name] = await _render_all(context, query, page.rows, single=False)
