@@ -6,6 +6,9 @@ from dataclasses import dataclass
 from enum import IntEnum
 from functools import lru_cache
 
+_LONGEST_ENTRY = 128
+"""Characters of an entry of ``X-Forwarded-For`` that is looked at and remembered: an address, its zone, a port."""
+
 type Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 type Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
@@ -79,7 +82,7 @@ def client_address(forwarded_for: str, trusted: Sequence[Network]) -> str:
     """
     found = ""
     for entry in reversed(forwarded_for.split(",")):
-        address, text = _parse_address(entry.strip())
+        address, text = _parse_address(entry.strip()) if len(entry) <= _LONGEST_ENTRY else (None, "")
         if address is None:
             break
         found = text

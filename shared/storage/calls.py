@@ -23,7 +23,12 @@ MAX_CALLS = 100_000
 
 
 class Exhausted(Exception):
-    """A request has made `MAX_CALLS` calls and may read no more; what it has begun to write it may still write."""
+    """A request has made as many calls as it may and may read no more; what it has begun to write it may still write.
+    `limit` is how many that are."""
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(limit)
+        self.limit = limit
 
 
 @dataclass(slots=True)
@@ -75,7 +80,7 @@ async def turn(*, reading: bool) -> AsyncIterator[None]:
         return
     share.calls += 1
     if reading and share.calls > MAX_CALLS:
-        raise Exhausted
+        raise Exhausted(MAX_CALLS)
     async with _lane():
         yield
 

@@ -1,7 +1,6 @@
 """What every part of a request needs to know: whose organization, who asks, when, and how the answer is wanted."""
 
 import asyncio
-import fnmatch
 import re
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -31,7 +30,9 @@ class Preferences:
 
     def annotates(self, name: str) -> bool:
         """Whether an annotation was asked for; patterns may end in ``*``."""
-        return any(fnmatch.fnmatchcase(name, pattern) for pattern in self.annotations)
+        return any(
+            name.startswith(pattern[:-1]) if pattern.endswith("*") else name == pattern for pattern in self.annotations
+        )
 
     def applied(self) -> str:
         """Return the ``Preference-Applied`` header, "" where nothing was asked for."""

@@ -15,7 +15,7 @@ from shared.services.errors import Missing, Refused
 from shared.services.people import welcome
 from shared.services.rights import Denied
 from shared.storage.account import PreconditionFailed, StorageError, Unavailable
-from shared.storage.calls import MAX_CALLS, Exhausted, of_a_caller
+from shared.storage.calls import Exhausted, of_a_caller
 from shared.storage.organizations import Organization, find_organization
 from shared.webapi import batch, cors
 from shared.webapi.auth import authenticate
@@ -78,8 +78,8 @@ async def _guarded(work: Awaitable[Response], service_request: str) -> Response:
         return error_response(denied(str(denial)))
     except Missing as missing:
         return error_response(Failure(404, "0x80040217", str(missing)))
-    except Exhausted:
-        return error_response(too_much_reading(MAX_CALLS))
+    except Exhausted as exhausted:
+        return error_response(too_much_reading(exhausted.limit))
     except PreconditionFailed:
         return error_response(stale())
     except Unavailable as error:
