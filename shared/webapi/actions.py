@@ -98,8 +98,14 @@ async def best_time_to_email(context: Context, sent: Mapping[str, Any]) -> Answe
             "BestTimeToEmail needs the parameter 'EntityReferenceCollection', a list of recipients such as "
             '{"@odata.type": "Microsoft.Dynamics.CRM.contact", "contactid": "<id>"}.'
         )
-    from shared.services.best_time import best_time
+    from shared.services.best_time import MAX_RECIPIENTS, best_time
 
+    # Somebody may be named more than once, in as many ways as there are.
+    if len(given) > (most := 10 * MAX_RECIPIENTS):
+        raise bad_payload(
+            f"'EntityReferenceCollection' has {len(given):,} references: BestTimeToEmail takes at most {most:,}, of 1 to "
+            f"{MAX_RECIPIENTS} recipients."
+        )
     people = [
         await named_record(context, item, f"EntityReferenceCollection[{number}]", _RECIPIENTS, "a recipient")
         for number, item in enumerate(given)
