@@ -22,7 +22,6 @@ import hmac
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from functools import lru_cache
 from types import MappingProxyType
 from uuid import UUID
 
@@ -119,16 +118,8 @@ def verify(path: str, secrets: Mapping[int, bytes], imported: LinkKeys = Mapping
     )
 
 
-@lru_cache(maxsize=4096)
 def derive_key(secret: bytes, organization: str, purpose: str) -> bytes:
-    """Return the 32-byte key of one organization for one purpose, by HKDF-Expand with one block (RFC 5869).
-
-    Keys are kept: ask for those of an organization that is known to be one, not of a name that somebody has sent.
-    """
-    return _derived(secret, organization, purpose)
-
-
-def _derived(secret: bytes, organization: str, purpose: str) -> bytes:
+    """Return the 32-byte key of one organization for one purpose, by HKDF-Expand with one block (RFC 5869)."""
     return hmac.digest(secret, f"email-engagement/{purpose}/{organization}\x01".encode(), hashlib.sha256)
 
 
@@ -150,7 +141,7 @@ def _tag(body: bytes, secret: bytes, organization: str) -> bytes:
 
 def _signer(secret: bytes, organization: str) -> hmac.HMAC:
     """Return an HMAC that has the organization's key in it already; a copy costs a third of a new one."""
-    return hmac.new(_derived(secret, organization, "links"), digestmod=hashlib.sha256)
+    return hmac.new(link_key(secret, organization), digestmod=hashlib.sha256)
 
 
 _signers: dict[tuple[bytes, str], hmac.HMAC] = {}
