@@ -20,6 +20,8 @@ import httpx
 from tests.running_service import Seller, Service
 
 MEBIBYTE = 1024 * 1024
+SECONDS = 300
+"""How long an answer may take: a request may make work, and it is others who must not wait for it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +70,7 @@ def _anybody(
 def _get(name: str, path: Callable[[Ground], str] | str, *, refused: bool = True, **headers: str) -> Kind:
     def send(ground: Ground) -> httpx.Response:
         sent = {key.replace("_", "-"): value for key, value in headers.items()}
-        return ground.seller.api.get(path if isinstance(path, str) else path(ground), headers=sent)
+        return ground.seller.api.get(path if isinstance(path, str) else path(ground), headers=sent, timeout=SECONDS)
 
     return Kind(name, send, refused)
 
@@ -85,7 +87,7 @@ def _post(
             made[id(ground)] = content if isinstance(content, bytes) else json.dumps(content).encode()
         api = (ground.admin if as_admin else ground.seller).api
         sent = {"Content-Type": "application/json", **{key.replace("_", "-"): value for key, value in headers.items()}}
-        return api.post(path.replace("{email}", ground.email), content=made[id(ground)], headers=sent)
+        return api.post(path.replace("{email}", ground.email), content=made[id(ground)], headers=sent, timeout=SECONDS)
 
     return Kind(name, send, refused)
 
@@ -203,7 +205,7 @@ QUERIES: Sequence[Kind] = (
 WORK: Sequence[Kind] = (
     _get("mail expanded thirteen times over", f"emails?$select=subject&$expand={nested(13)}"),
     _get("mail that is asked which of its mail is asked", "contacts?$select=fullname&$filter=Contact_Emails/any(e:e/opencount ge 0)", refused=False),
-    _post("a thousand parts that each expand", "$batch", lambda _: _batch(f"emails?$select=subject&$expand={nested(3)}", 1000),
+    _post("a thousand parts that each expand", "$batch", lambda _: _batch(f"emails?$select=subject&$expand={nested(2)}", 1000),
         refused=False, Content_Type="multipart/mixed; boundary=b", Prefer="odata.continue-on-error"),
     _post("a thousand parts that each read the metadata", "$batch", lambda _: _batch("$metadata", 1000),
         refused=False, Content_Type="multipart/mixed; boundary=b", Prefer="odata.continue-on-error"),

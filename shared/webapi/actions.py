@@ -103,8 +103,8 @@ async def best_time_to_email(context: Context, sent: Mapping[str, Any]) -> Answe
     # Somebody may be named more than once, in as many ways as there are.
     if len(given) > (most := 10 * MAX_RECIPIENTS):
         raise bad_payload(
-            f"'EntityReferenceCollection' has {len(given):,} references: BestTimeToEmail takes at most {most:,}, of 1 to "
-            f"{MAX_RECIPIENTS} recipients."
+            f"'EntityReferenceCollection' has {len(given):,} references: BestTimeToEmail takes at most {most:,}, "
+            f"of 1 to {MAX_RECIPIENTS} recipients."
         )
     people = [
         await named_record(context, item, f"EntityReferenceCollection[{number}]", _RECIPIENTS, "a recipient")

@@ -43,11 +43,12 @@ class Preferences:
 
 
 MAX_EXPANDED = 20_000
-"""How often one request may follow an ``$expand``: each level of it once for every row. The largest page with four."""
+"""What one request may read to follow its ``$expand`` options: each level of it once for every row, and a list of mail
+once more for each mail in it. The largest page with four."""
 
 
 class Reads:
-    """How many rows a request has read, and how often it has followed an ``$expand``."""
+    """How many rows a request has read, and how often it has read for an ``$expand``."""
 
     def __init__(self) -> None:
         self.rows = 0
@@ -59,9 +60,9 @@ class Reads:
         if self.rows > MAX_ROWS:
             raise too_many_rows(MAX_ROWS)
 
-    def expand(self) -> None:
-        """Count that an ``$expand`` is followed; raise `Failure` past `MAX_EXPANDED`."""
-        self.expanded += 1
+    def expand(self, reads: int = 1) -> None:
+        """Count what is read to follow an ``$expand``; raise `Failure` past `MAX_EXPANDED`."""
+        self.expanded += reads
         if self.expanded > MAX_EXPANDED:
             raise too_many_expanded(MAX_EXPANDED)
 

@@ -89,7 +89,7 @@ def too_many_rows(limit: int) -> Failure:
 def too_many_expanded(limit: int) -> Failure:
     """A request's ``$expand`` options lead to more than one request may follow."""
     return bad_query(
-        f"The $expand options of this request would have to be followed more than {limit:,} times, for each row once: "
+        f"The $expand options of this request lead to more than {limit:,} reads, one for each row and level of them: "
         "ask for fewer rows at a time ($top, odata.maxpagesize), or nest fewer $expand."
     )
 

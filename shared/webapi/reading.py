@@ -203,6 +203,9 @@ async def _expand(context: Context, answer: dict[str, Any], table: Table, name: 
     context.reads.expand()
     if name in table.collections:
         page = await finding.find(context, finding.related(query, table, name, row[table.id]))
+        if query.table.kept == "email":
+            # Each mail of a list is read by its key.
+            context.reads.expand(len(page.rows))
         answer[name] = await _render_all(context, query, page.rows, single=False)
         if page.token:
             url = f"{context.base}/{table.set}({row[table.id]})/{name}"
