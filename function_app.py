@@ -7,7 +7,7 @@ import azure.functions as func
 from functions import delivery, engagement, health, mailbox, privacy, recipients, telling, templates, webapi, withdrawal
 from shared import logs, telemetry
 
-# How long a thread that does pure work may keep the interpreter from the loop that answers recipients (docs/decisions.md).
+# How long a thread of pure work may keep the interpreter from the loop that answers recipients (docs/decisions.md).
 sys.setswitchinterval(0.001)
 logs.redact()
 telemetry.start()

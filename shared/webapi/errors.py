@@ -94,6 +94,14 @@ def too_many_expanded(limit: int) -> Failure:
     )
 
 
+def too_much_text(limit: int) -> Failure:
+    """Texts and files of a request's rows are more than one answer holds."""
+    return bad_query(
+        f"The texts and files of these rows have more than {limit:,} bytes: ask for fewer rows at a time "
+        "(odata.maxpagesize, $top), or leave them out of $select and read them row by row."
+    )
+
+
 def too_much_reading(limit: int) -> Failure:
     """A request has made as many calls to storage as one may."""
     return Failure(

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from shared.storage import account, calls
-from shared.webapi import context
+from shared.webapi import context, finding, reading
 from tests.web_client import Client
 
 MAILS = 12
@@ -115,3 +115,47 @@ async def test_a_batch_is_one_request_however_many_parts_it_has(
     assert answer.body.count(b"HTTP/1.1 400") == 40 - answered
     assert b"200 calls to storage" in answer.body
     assert (await seller.get("emails?$select=subject")).status == 200, "the next request begins anew"
+
+
+async def test_a_page_of_long_texts_is_shorter_and_the_next_one_has_the_rest(
+    seller: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = [await seller.make("contacts", {"lastname": f"{number}", "jobtitle": "a" * 90}) for number in range(5)]
+    monkeypatch.setattr(finding, "MAX_PAGE_TEXT", 800)
+    for query in ("contacts?$select=lastname", "contacts?$select=lastname&$orderby=lastname", "contacts?$top=4"):
+        found, sizes, url = [], [], query
+        while url:
+            answer = await seller.get(url)
+            assert answer.status == 200, answer.body
+            found += [row["contactid"] for row in answer.rows]
+            sizes.append(len(answer.rows))
+            url = answer.json.get("@odata.nextLink")
+        assert sorted(found) == sorted(made)[:4] if "$top" in query else sorted(found) == sorted(made)
+        assert len(sizes) > 1, "more than one page"
+        assert all(sizes)
+
+
+async def test_bodies_are_shown_in_pages_and_up_to_a_sum(seller: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = [await seller.make("emails", {"subject": f"{number}", "description": "a" * 1000}) for number in range(6)]
+    monkeypatch.setattr(reading, "MAX_PAGE_OF_TEXTS", 4)
+    first = await seller.get("emails?$select=description")
+    assert [len(row["description"]) for row in first.rows] == [1000] * 4
+    rest = await seller.get(first.json["@odata.nextLink"])
+    assert sorted(row["activityid"] for row in (*first.rows, *rest.rows)) == sorted(made)
+    assert len((await seller.get("emails?$select=subject")).rows) == 6
+
+
+async def test_files_are_shown_up_to_a_sum_and_one_however_large(
+    seller: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    email = await seller.make("emails", {"subject": "Files"})
+    file = {"objectid_email@odata.bind": f"/emails({email})", "filename": "a.txt", "body": "YWFh" * 100}
+    made = [await seller.make("activitymimeattachments", file) for _ in range(3)]
+    listed = f"activitymimeattachments?$filter=_objectid_value eq {email}&$select=body"
+    assert len((await seller.get(listed)).rows) == 3
+    monkeypatch.setattr(context, "MAX_TEXT", 200)
+    refused = await seller.get(listed)
+    assert refused.status == 400
+    assert "200 bytes" in refused.error
+    assert "odata.maxpagesize" in refused.error
+    assert (await seller.get(f"activitymimeattachments({made[0]})?$select=body")).json["body"] == "YWFh" * 100
