@@ -310,7 +310,7 @@ class Asked:
 @contextlib.contextmanager
 def recipients(urls: Sequence[str], pause: float = 0.02) -> Iterator[Asked]:
     """Ask for pixels and links, one after the other and each from an address of its own, until the block ends."""
-    asked, ended = Asked(), threading.Event()
+    asked, begun, ended = Asked(), threading.Event(), threading.Event()
 
     def ask() -> None:
         with httpx.Client(timeout=60) as client:
@@ -327,11 +327,13 @@ def recipients(urls: Sequence[str], pause: float = 0.02) -> Iterator[Asked]:
                         asked.wrong.append(f"{answer.status_code}: {answer.text[:200]}")
                 except httpx.HTTPError as error:
                     asked.wrong.append(repr(error))
+                begun.set()
                 time.sleep(pause)
 
     thread = threading.Thread(target=ask)
     thread.start()
     try:
+        begun.wait()
         yield asked
     finally:
         ended.set()
