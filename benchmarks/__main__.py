@@ -17,6 +17,7 @@ from pathlib import Path
 from benchmarks import agenda as scheduling
 from benchmarks import cold_start, load, peers, processor_time, service
 from benchmarks import figures as counting
+from benchmarks import hostile as beside
 from benchmarks import labels as labelling
 from benchmarks import lists as listing
 from benchmarks import recommending as simulated
@@ -128,6 +129,11 @@ def figures() -> None:
 def recommending() -> None:
     """Print how often templates are recommended rightly and wrongly, in simulated organizations."""
     simulated.report()
+
+
+def hostile() -> None:
+    """Print what recipients wait beside every kind of hostile request, and without any."""
+    beside.report(_say)
 
 
 def _throughput(directory: Path) -> None:
@@ -259,6 +265,7 @@ PARTS: dict[str, Callable[[], None]] = {
     "agenda": agenda,
     "figures": figures,
     "recommending": recommending,
+    "hostile": hostile,
 }
 
 if __name__ == "__main__":

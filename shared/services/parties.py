@@ -1,6 +1,5 @@
 """Who is in an email's address lines, as its party rows say it."""
 
-import asyncio
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -13,6 +12,7 @@ from shared.services.caller import Caller
 from shared.services.errors import Missing, Refused
 from shared.services.rights import demand_sender
 from shared.storage import records
+from shared.storage.calls import side_by_side
 from shared.storage.organizations import Organization
 from shared.storage.tables import Entity, Operation
 
@@ -93,18 +93,15 @@ async def make_rows(
     Raises `Missing` for a record that there is not, and `Refused` where the sender of outgoing mail was given another
     address than the record's.
     """
-    rows: list[Entity] = []
-    for start in range(0, len(parties), 32):
-        some = parties[start : start + 32]
-        found = await asyncio.gather(
-            *(records.get(organization, party.table, party.id) for party in some if party.id),
-        )
-        record = iter(found)
-        rows.extend(
-            _party_row(email, start + offset, party, next(record) if party.id else None, outgoing=outgoing)
-            for offset, party in enumerate(some)
-        )
-    return rows
+
+    async def record(party: Party) -> Entity | None:
+        return await records.get(organization, party.table, party.id) if party.id else None
+
+    found = await side_by_side(record, parties)
+    return [
+        _party_row(email, number, *both, outgoing=outgoing)
+        for number, both in enumerate(zip(parties, found, strict=True))
+    ]
 
 
 def _party_row(email: str, number: int, party: Party, record: Entity | None, *, outgoing: bool) -> Entity:

@@ -5,7 +5,6 @@ labelled Machine, and do not count. ``replycount`` is recomputed from all of an 
 any number of times. Of a message that answers no followed mail nothing is kept.
 """
 
-import asyncio
 import logging
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
@@ -23,6 +22,7 @@ from shared.services.folding import interaction_id
 from shared.services.long_work import in_turn
 from shared.services.received import ReceivedEmail, forget_received, save_received
 from shared.storage import emails, records
+from shared.storage.calls import side_by_side
 from shared.storage.contention import insist
 from shared.storage.emails import EmailPartition
 from shared.storage.organizations import Organization
@@ -98,9 +98,9 @@ async def _answered(organization: Organization, message: Incoming, ids: Sequence
 
 async def _followed(organization: Organization, table: str, ids: Iterable[str]) -> list[Entity]:
     """Return the followed emails that are known by these message or conversation ids."""
-    keys = await asyncio.gather(*(records.get(organization, table, records.hashed_key(one)) for one in ids))
+    keys = await side_by_side(lambda one: records.get(organization, table, records.hashed_key(one)), list(ids))
     known = dict.fromkeys(str(key["email"]) for key in keys if key is not None)
-    rows = await asyncio.gather(*(emails.get_email(organization, email) for email in known))
+    rows = await emails.get_emails(organization, list(known))
     return [row for row in rows if row is not None and row.get("isemailfollowed")]
 
 

@@ -91,8 +91,12 @@ async def best_time_to_email(context: Context, sent: Mapping[str, Any]) -> Answe
         )
     from shared.services.best_time import MAX_RECIPIENTS, best_time
 
-    if len(given) > 10 * MAX_RECIPIENTS:
-        raise bad_payload(f"'EntityReferenceCollection' has {len(given):,} rows; at most {MAX_RECIPIENTS} are taken.")
+    # Somebody may be named more than once, in as many ways as there are.
+    if len(given) > (most := 10 * MAX_RECIPIENTS):
+        raise bad_payload(
+            f"'EntityReferenceCollection' has {len(given):,} references: BestTimeToEmail takes at most {most:,}, "
+            f"of 1 to {MAX_RECIPIENTS} recipients."
+        )
     people = [
         await named_record(context, item, f"EntityReferenceCollection[{number}]", _RECIPIENTS, "a recipient")
         for number, item in enumerate(given)

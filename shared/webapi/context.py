@@ -9,7 +9,14 @@ from shared.engagement.clocks import Clock
 from shared.services.caller import Caller
 from shared.services.reading_clock import reading_clock
 from shared.storage.organizations import Organization
-from shared.webapi.errors import bad_query, not_implemented, too_many_comparisons, too_many_rows
+from shared.webapi.errors import (
+    bad_query,
+    not_implemented,
+    too_many_comparisons,
+    too_many_expanded,
+    too_many_rows,
+    too_much_text,
+)
 from shared.webapi.http import Request
 from shared.webapi.query import MAX_PAGE
 
@@ -49,12 +56,25 @@ class Preferences:
         return ",".join(parts)
 
 
+MAX_EXPANDED = 20_000
+"""What one request may read to follow its ``$expand`` options: each level of it once for every row, and a list of mail
+once more for each mail in it. The largest page with four."""
+
+
+MAX_TEXT = 64 * 1024 * 1024
+"""Bytes of texts and files beside their rows from which on one request is shown no more of them; a single one, however
+large, always."""
+
+
 class Reads:
-    """How many rows a request has read, and how much it has compared them."""
+    """How many rows a request has read, how much it has compared them, how often it has read for an ``$expand``, and
+    how many bytes of texts and files it is shown."""
 
     def __init__(self) -> None:
         self.rows = 0
         self.comparisons = 0
+        self.text = 0
+        self.expanded = 0
 
     def compare(self, rows: int, weight: int) -> None:
         """Count the comparisons of a filter of this weight with rows; raise `Failure` past `MAX_COMPARISONS`."""
@@ -67,6 +87,17 @@ class Reads:
         self.rows += rows
         if self.rows > MAX_ROWS:
             raise too_many_rows(MAX_ROWS)
+
+    def expand(self, reads: int = 1) -> None:
+        """Count what is read to follow an ``$expand``; raise `Failure` past `MAX_EXPANDED`."""
+        self.expanded += reads
+        if self.expanded > MAX_EXPANDED:
+            raise too_many_expanded(MAX_EXPANDED)
+
+    def demand_room_for_text(self) -> None:
+        """Raise `Failure` where `MAX_TEXT` is shown already."""
+        if self.text >= MAX_TEXT:
+            raise too_much_text(MAX_TEXT)
 
 
 class Clocks:

@@ -106,6 +106,31 @@ def too_many_comparisons(weight: int, limit: int) -> Failure:
     )
 
 
+def too_many_expanded(limit: int) -> Failure:
+    """A request's ``$expand`` options lead to more than one request may follow."""
+    return bad_query(
+        f"The $expand options of this request lead to more than {limit:,} reads, one for each row and level of them: "
+        "ask for fewer rows at a time ($top, odata.maxpagesize), or nest fewer $expand."
+    )
+
+
+def too_much_text(limit: int) -> Failure:
+    """Texts and files of a request's rows are more than one answer holds."""
+    return bad_query(
+        f"The texts and files of these rows have more than {limit:,} bytes: ask for fewer rows at a time "
+        "(odata.maxpagesize, $top), or leave them out of $select and read them row by row."
+    )
+
+
+def too_much_reading(limit: int) -> Failure:
+    """A request has made as many calls to storage as one may."""
+    return Failure(
+        400,
+        "0x80072321",
+        f"This request has made {limit:,} calls to storage, the most that one may make: send less in one request.",
+    )
+
+
 def not_implemented(message: str) -> Failure:
     """Something of Dataverse's that is not built here; the message says what to use instead."""
     return Failure(501, "0x80040203", message)

@@ -32,6 +32,9 @@ _STATUS_TEXT = "ee_statustext"
 MAX_COUNT = 5_000
 """What ``@odata.count`` counts to (Microsoft's "Count rows")."""
 
+MAX_PAGE_TEXT = 16 * 1024 * 1024
+"""Characters of a page's texts: it ends before the row that would be beyond, though the next one has that."""
+
 _WALK = 1_000
 """Emails of a list that are looked at one by one for those that a filter keeps; after that reading all is cheaper."""
 
@@ -64,10 +67,20 @@ async def find(context: Context, query: Query, size: int = MAX_PAGE) -> Page:
     rest = query.after.rest if query.after else query.top
     wanted = size if rest is None else min(size, rest)
     rows, total = await _rows(context, query, wanted + 1)
-    page = rows[:wanted]
-    if len(rows) <= wanted or not page or (rest is not None and rest <= wanted):
+    page = _fitting(rows[:wanted])
+    if len(rows) <= len(page) or not page or (rest is not None and rest <= len(page)):
         return Page(page, "", total)
-    return Page(page, make_token(page[-1], query.order, size, None if rest is None else rest - wanted), total)
+    return Page(page, make_token(page[-1], query.order, size, None if rest is None else rest - len(page)), total)
+
+
+def _fitting(rows: list[Row]) -> list[Row]:
+    """Return the first rows whose texts are no more than a page holds; one at least."""
+    left = MAX_PAGE_TEXT
+    for number, row in enumerate(rows):
+        left -= sum(len(value) for value in row.values() if isinstance(value, str))
+        if left < 0 and number:
+            return rows[:number]
+    return rows
 
 
 async def count(context: Context, query: Query, limit: int = MAX_ROWS) -> int:

@@ -22,6 +22,9 @@ LOOKUP_NAVIGATION = "Microsoft.Dynamics.CRM.associatednavigationproperty"
 TOTAL = "Microsoft.Dynamics.CRM.totalrecordcount"
 TOTAL_EXCEEDED = "Microsoft.Dynamics.CRM.totalrecordcountlimitexceeded"
 
+MAX_PAGE_OF_TEXTS = 500
+"""Rows of a page that shows texts or files which are kept beside their rows, such as bodies."""
+
 _OPTIONS_OF_SETS = frozenset({"$filter", "$orderby", "$top", "$count", "$skiptoken"})
 
 
@@ -92,7 +95,10 @@ async def read_property(context: Context, table: Table, id: str, name: str, opti
 
 async def _page(context: Context, query: Query, options: Mapping[str, str], url: str) -> dict[str, Any]:
     """Return a page of rows; `url` is where the next one is asked for."""
-    page = await finding.find(context, query, context.preferences.page_size or MAX_PAGE)
+    size = context.preferences.page_size or MAX_PAGE
+    if any(column.lazy for column in query.select or ()):
+        size = min(size, MAX_PAGE_OF_TEXTS)
+    page = await finding.find(context, query, size)
     answer: dict[str, Any] = {"@odata.context": _context_url(context, query)}
     if page.total is not None:
         answer |= _count_annotations(context, page.total)
@@ -146,7 +152,15 @@ async def with_texts(
     """Return a row and the texts of its lazy `columns`, None for an empty one; all of one version, which is newer than
     `row` where that was changed meanwhile: what it names is gone then."""
     while True:
-        found = {column.name: await texts.read(context.organization, column, row) for column in columns}
+        found: dict[str, str | None] = {}
+        for column in columns:
+            if row.get(column.lazy):
+                context.reads.demand_room_for_text()
+            # How large a file is, is known before it is read; others must not begin to be read meanwhile.
+            known = int(row.get("filesize") or 0)
+            context.reads.text += known
+            found[column.name] = text = await texts.read(context.organization, column, row)
+            context.reads.text += len(text or "") - known
         gone = {
             column.lazy: row[column.lazy] for column in columns if row.get(column.lazy) and found[column.name] is None
         }
@@ -200,8 +214,12 @@ async def _lookup_names(context: Context, query: Query, rows: Sequence[Row]) -> 
 
 async def _expand(context: Context, answer: dict[str, Any], table: Table, name: str, query: Query, row: Row) -> None:
     """Put what a navigation property leads to into an answer."""
+    context.reads.expand()
     if name in table.collections:
         page = await finding.find(context, finding.related(query, table, name, row[table.id]))
+        if query.table.kept == "email":
+            # Each mail of a list is read by its key.
+            context.reads.expand(len(page.rows))
         answer[name] = await _render_all(context, query, page.rows, single=False)
         if page.token:
             url = f"{context.base}/{table.set}({row[table.id]})/{name}"

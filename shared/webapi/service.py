@@ -15,6 +15,7 @@ from shared.services.errors import Missing, Refused
 from shared.services.people import welcome
 from shared.services.rights import Denied
 from shared.storage.account import PreconditionFailed, StorageError, Unavailable
+from shared.storage.calls import Exhausted, of_a_caller
 from shared.storage.organizations import Organization, find_organization
 from shared.webapi import batch, cors
 from shared.webapi.aside import LARGE_BODY, aside
@@ -28,6 +29,7 @@ from shared.webapi.errors import (
     error_response,
     invalid,
     stale,
+    too_much_reading,
     unavailable,
     unexpected,
     unknown_segment,
@@ -81,6 +83,8 @@ async def _guarded(work: Awaitable[Response], service_request: str) -> Response:
         return error_response(denied(str(denial)))
     except Missing as missing:
         return error_response(Failure(404, "0x80040217", str(missing)))
+    except Exhausted as exhausted:
+        return error_response(too_much_reading(exhausted.limit))
     except PreconditionFailed:
         return error_response(stale())
     except Unavailable as error:
@@ -111,7 +115,7 @@ async def _answer(request: Request, now: datetime, service_request: str, common:
     _say_what_it_is_about(organization, address)
     _demand_own_name(request, caller)
     user = (organization.id, caller.user)
-    with budgets().spend(user, time.monotonic, common):
+    with budgets().spend(user, time.monotonic, common), of_a_caller():
         await _demand_enabled(organization, identity, now)
         if address.path != BATCH:
             return await respond(_context(request, address, organization, caller, now), request, address)
