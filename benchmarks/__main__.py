@@ -17,6 +17,7 @@ from pathlib import Path
 from benchmarks import agenda as scheduling
 from benchmarks import cold_start, load, peers, processor_time, service
 from benchmarks import figures as counting
+from benchmarks import flood as flooding
 from benchmarks import hostile as beside
 from benchmarks import labels as labelling
 from benchmarks import lists as listing
@@ -104,6 +105,11 @@ def outage() -> None:
         recorded = service.count_interactions() - before
         # wrk closes its connections with a request under way on each; those were recorded and not counted as answered.
         _say(f"\nanswered while storage was stopped: {answered}; recorded {seconds:.0f} s after its return: {recorded}")
+
+
+def flood() -> None:
+    """Print what a flood of one link from 200,000 addresses does to its process and to recipients of other mails."""
+    flooding.report(_say)
 
 
 def labels() -> None:
@@ -260,6 +266,7 @@ PARTS: dict[str, Callable[[], None]] = {
     "throughput": throughput,
     "observability": observability,
     "outage": outage,
+    "flood": flood,
     "labels": labels,
     "lists": lists,
     "agenda": agenda,

@@ -115,16 +115,15 @@ def _spread(email: Email, hits: Sequence[Observation], weights: list[list[Eviden
         ):
             continue
         shared = bool(people[o.source] - {o.agent}) or is_sender(email, o)
-        if not (shared and _apart(hits, known, o.at) > 10 * MINUTE):
+        if not (shared and _is_far(hits, known, o.at, 10 * MINUTE)):
             reason = max(weights[known[0]], key=lambda e: e.points).reason
             weights[i].append(Evidence(ENOUGH, f"the same machine elsewhere in this email: {reason}"))
 
 
-def _apart(hits: Sequence[Observation], positions: Sequence[int], at: int) -> int:
-    """Return how far (ms) the nearest of the hits at these positions, one at least and in the order of time, is from a
-    moment."""
-    place = bisect_left(positions, at, key=lambda k: hits[k].at)
-    return min(abs(hits[k].at - at) for k in positions[max(0, place - 1) : place + 1])
+def _is_far(hits: Sequence[Observation], known: Sequence[int], at: int, span: int) -> bool:
+    """Whether none of the hits at the positions `known`, in the order of time, is within `span` ms of a moment."""
+    after = bisect_left(known, at - span, key=lambda k: hits[k].at)
+    return after == len(known) or hits[known[after]].at > at + span
 
 
 def _doubles(email: Email, hits: Sequence[Observation], weights: list[list[Evidence]]) -> None:
