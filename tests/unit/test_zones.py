@@ -112,6 +112,7 @@ def test_a_part_of_the_united_kingdom_has_its_own_holidays_and_no_part_has_engla
     def holidays(**address):
         found = find_zone(Person(**address), "", NOW)
         calendar = calendar_of(found.country, found.state)
+        assert calendar is not None
         days = {day: calendar(date(2026, *day)) for day in ((11, 30), (7, 13), (8, 31), (4, 6))}
         return {day for day, name in days.items() if name}
 
