@@ -171,22 +171,28 @@ _CHROMIUM_144 = 1_768_262_400_000
 """When Chromium 144 came out (13 January 2026), ms."""
 
 
+_LAST_ON_WINDOWS = frozenset({109})
+_LAST_ON_MAC = frozenset({67, 87, 103, 116, 128, 138, 150})
+"""The last Chromium for Windows 7 and 8, and for macOS 10.9, 10.10, 10.12, 10.14, 10.15, 11 and 12: they stay in use.
+Since Chromium 107 freezes what it says of the system, these Macs all say 10.15, and Windows 7 and 8 say 10."""
+
+
 def _age(at: int, agent: agents.Agent) -> Iterator[str]:
     """Yield how stale the Chromium of a desktop is: a browser updates itself, a scanner's image does not.
 
     Chromium came out 11.7 times a year from 2023 to 2026 (109 to 144), one version in 31 days; a faster pace later only
-    makes this more lenient. Windows 7 and 8 stay at 109, phones at what their maker left them: neither is judged.
+    makes this more lenient. Judged is what claims to be kept current: not phones, which have what their maker left
+    them, nor programs that embed a Chromium. Where many a system gets no newer one it is never called ancient.
     Stale versions are how gophish 2357 and 2646 knew scanners.
     """
     if agent.antique:
         yield "ancient-browser"
         return
-    if agent.kind != "browser" or not agent.chromium or agent.chromium == 109:
-        return
-    if not agent.device.endswith((" on Windows", " on Mac", " on Linux")):
+    last = _LAST_ON_MAC if agent.device.endswith(" on Mac") else _LAST_ON_WINDOWS
+    if not agent.current or not agent.chromium or agent.chromium in last:
         return
     days = (at - _CHROMIUM_144) / DAY - (agent.chromium - 144) * 31
-    if days > 760:
+    if days > 760 and agent.current == "yes":
         yield "ancient-browser"
     elif days > 400:
         yield "old-browser"

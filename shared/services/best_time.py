@@ -53,5 +53,5 @@ def _advise(
     people = []
     for record, own in zip(found, times, strict=True):
         person = person_of(record, own)
-        people.append(Known(find_zone(person, settings["ee_timezone"], now), person.state, own))
+        people.append(Known(find_zone(person, settings["ee_timezone"], now), own))
     return advise(people, week, everybody, now)

@@ -15,6 +15,8 @@ NEVER_AT_START = (
     "azure.monitor",
     "azure.storage.blob",
     "azure.identity",
+    "babel",
+    "crawleruseragents",
     "odata_query",
     "cryptography",
     "holidays",
@@ -24,6 +26,8 @@ NEVER_AT_START = (
 )
 NEVER_FOR_A_HIT = (
     "msgraph",
+    "babel",
+    "crawleruseragents",
     "opentelemetry",
     "azure.monitor",
     "odata_query",

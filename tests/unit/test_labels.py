@@ -404,7 +404,7 @@ def test_a_usual_clients_open_is_settled_at_once(agent: str) -> None:
         {"without": ("accept-language",)},
         {"ip": made.AZURE},
         {"agent": made.CHROME_101.replace("101", "126")},
-        {"agent": "SomeApp/1"},
+        {"agent": "Dalvik/2.1.0 (Linux; U; Android 9; SM-A530F Build/PPR1.180610.011)"},
     ],
 )
 def test_an_open_with_something_against_it_is_not_settled(how: dict[str, object]) -> None:
