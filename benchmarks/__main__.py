@@ -16,8 +16,8 @@ from pathlib import Path
 
 from benchmarks import agenda as scheduling
 from benchmarks import cold_start, load, peers, processor_time, service
-from benchmarks import flood as flooding
 from benchmarks import figures as counting
+from benchmarks import flood as flooding
 from benchmarks import labels as labelling
 from benchmarks import lists as listing
 from benchmarks import recommending as simulated

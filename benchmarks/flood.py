@@ -18,7 +18,9 @@ from shared.storage.account import close_session
 from shared.storage.organizations import Organization
 
 HITS = 200_000
-AGENT = "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/146.0.0.0 Safari/537.36"
+AGENT = (
+    "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/146.0.0.0 Safari/537.36"
+)
 CONNECTIONS = 32
 PAUSE = 0.02
 """Seconds between two hits of the recipient of another mail."""

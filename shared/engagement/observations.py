@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from shared.engagement import agents, networks
-from shared.engagement.hits import Hit, Kind
+from shared.engagement.hits import Hit, Kind, source_of
 
 VERSION = 1
 
@@ -18,8 +18,9 @@ DAY = 86_400_000  # ms
 class Observation:
     """A hit without what identifies a person.
 
-    `source`, `network` and `agent` are keyed hashes (16 hex digits) of the address, of its /24 or /48, and of the user
-    agent; `network_class` and `agent_class` are those of `networks` and `agents`; `device` is words for a person.
+    `source`, `network` and `agent` are keyed hashes (16 hex digits) of the address (in IPv6 its /64), of its /24 or
+    /48, and of the user agent; `network_class` and `agent_class` are those of `networks` and `agents`; `device` is
+    words for a person.
     """
 
     id: str
@@ -36,8 +37,12 @@ class Observation:
     flags: tuple[str, ...]
 
 
-def observe(hit: Hit, key: bytes) -> Observation:
-    """Return what may be kept of `hit`; `key`, secret and the same for all hits of an organization, hides the rest."""
+def observe(hit: Hit, key: bytes, sender_source: str = "") -> Observation:
+    """Return what may be kept of `hit`; `key`, secret and the same for all hits of an organization, hides the rest.
+
+    `sender_source` is the `source_hash` of the email's sender. Those that were kept while a source in IPv6 was a single
+    address know the sender by that one, so a hit from it goes by it too.
+    """
     user_agent = hit.headers.get("user-agent", "")
     agent = agents.classify(user_agent)
     return Observation(
@@ -46,7 +51,7 @@ def observe(hit: Hit, key: bytes) -> Observation:
         item=hit.item,
         at=hit.at,
         method=hit.method,
-        source=_hash(key, "address", _canonical(hit.address)),
+        source=_source(key, hit.address, sender_source),
         network=_hash(key, "network", networks.neighbourhood(hit.address)),
         network_class=networks.classify(hit.address),
         agent=_hash(key, "agent", user_agent),
@@ -64,7 +69,7 @@ def source_hash(key: bytes, address: str, user_agent: str) -> str:
     if not address:
         return ""
     agent = agents.classify(user_agent)
-    hashes = (_hash(key, "address", _canonical(address)), _hash(key, "agent", user_agent))
+    hashes = (_source(key, address), _hash(key, "agent", user_agent))
     return "|".join((*hashes, agent.kind, agent.device))
 
 
@@ -106,9 +111,13 @@ def _hash(key: bytes, purpose: str, text: str) -> str:
     ).hexdigest()
 
 
-def _canonical(address: str) -> str:
-    parsed = networks.parse(address)
-    return address if parsed is None else str(parsed)
+def _source(key: bytes, address: str, sender_source: str = "") -> str:
+    if sender_source and ":" in address:
+        parsed = networks.parse(address)
+        alone = _hash(key, "address", address if parsed is None else str(parsed))
+        if alone in sender_source:
+            return alone
+    return _hash(key, "address", source_of(address))
 
 
 _PREFETCH_HEADERS = ("sec-purpose", "purpose", "x-purpose", "x-moz")
