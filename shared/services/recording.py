@@ -124,8 +124,14 @@ class Recorder:
             self._drain = asyncio.create_task(self._drain_spool())
 
     async def drain_now(self) -> int:
-        """Write the spool to the journal, once; return the number of hits. Raises `Unavailable`."""
-        written = await self.spool.drain(self._write_and_wake)
+        """Write the spool to the journal, once; return the number of hits. Raises `Unavailable`, and OSError where a
+        file cannot be read, after all others."""
+        try:
+            written = await self.spool.drain(self._write_and_wake)
+        except OSError:
+            # Storage takes hits: what is wrong is on the disk.
+            self.suspended = False
+            raise
         self.suspended = False
         return written
 
@@ -143,7 +149,9 @@ class Recorder:
             try:
                 written = await self.drain_now()
                 _log.info("the spool is drained: %d hits", written)
-            except Unavailable:
+            except (Unavailable, OSError) as error:
+                if isinstance(error, OSError) and not failures:
+                    _log.error("a file of the spool cannot be read and waits: %s", error.strerror)
                 await asyncio.sleep(_DRAIN_PAUSES[min(failures, len(_DRAIN_PAUSES) - 1)])
                 failures += 1
 
@@ -155,9 +163,7 @@ class Recorder:
         except StorageError as error:
             # Refused for good as it stands; one bad row must not hold up the others.
             if len(rows) == 1:
-                self.spool.lost += 1
-                metrics.HITS_LOST.add()
-                _log.exception("a spooled hit was refused by the journal of %s: %s", organization, error.code)
+                self.spool.lose(f"a spooled hit was refused by the journal of {organization}: {error.code}")
                 return
             for row in rows:
                 await self._write_and_wake(organization, [row])
@@ -226,7 +232,19 @@ def waiting_hits() -> int:
     return sum(found.spool.hits for found in list(_recorders.values()))
 
 
+def spool_troubles() -> list[str]:
+    """Return why hits of a storage account could not be kept on this process's disk, for each where it is so. Takes as
+    long as the disk does; another thread may ask."""
+    return [trouble for found in list(_recorders.values()) if (trouble := found.spool.trouble())]
+
+
+def lost_hits() -> int:
+    """Return how many hits this process has lost, whatever storage account they were for."""
+    return sum(found.spool.lost for found in list(_recorders.values()))
+
+
 metrics.SPOOL_WAITING.source = waiting_hits
+metrics.SPOOL_FAILING.source = lambda: len(spool_troubles())
 
 
 async def record(token: Token, method: str, headers: Mapping[str, str], query: str) -> None:
@@ -263,7 +281,7 @@ def _drain_at_exit(own: Recorder) -> None:
         try:
             async with asyncio.timeout(3):
                 await own.drain_now()
-        except (Unavailable, TimeoutError):
+        except (Unavailable, OSError):
             _log.warning("hits stay in the spool at exit")
         finally:
             await close_session()

@@ -100,7 +100,7 @@ _FIELDS = 8
 """Of a hit in a row; a count has fewer."""
 _PARTITION = re.compile(r"\d{10}-[0-9a-f]{16}")
 _SEQUENCE = re.compile(r"\d{12,18}")
-_EMAIL = re.compile(r"[0-9a-f-]{36}")
+_EMAIL = re.compile(r"[\w-]{1,64}")
 
 
 def is_row(row: object) -> bool:
