@@ -40,11 +40,16 @@ from shared.storage.tables import Entity, Operation
 
 BUSY_DELAY = timedelta(seconds=2)
 IDLE_DELAY = timedelta(seconds=5)
+MAX_DELAY = timedelta(seconds=20)
+HITS_A_SECOND = 1000
+"""A partition is left alone a second longer for each so many hits that its last fold had to read and judge again: what
+comes meanwhile costs one more such fold, not many."""
 GRACE_SECONDS = 5
 """How long after its minute a partition may still receive rows of its own accord."""
 SWEEP_SECONDS = 90
 MAX_HITS = 5_000
-"""How many hits one message takes, a few hundred more at most; where there are more, the next one follows at once."""
+"""How many hits one message takes, a page of the journal more at most; where there are more, the next one follows at
+once."""
 MAX_HITS_WHILE_BUSY = 500
 """How many where this very process is being hammered, and none of an open minute: recipients first."""
 
@@ -86,10 +91,21 @@ async def _fold_partition(organization: Organization, partition: str, now: datet
     limit = MAX_HITS_WHILE_BUSY if hammered else MAX_HITS
     keys, rows = await journal.read_hits(organization, partition, limit)
     if keys:
-        await _fold_hits(organization, rows, now)
+        judged = await _fold_hits(organization, rows, now)
         await journal.delete_rows(organization, keys)
-        return timedelta(0) if len(rows) >= limit and not hammered else BUSY_DELAY
+        if len(rows) >= limit and not hammered:
+            return timedelta(0)
+        return pause_after(judged)
     return IDLE_DELAY if is_open else None
+
+
+def pause_after(judged: int) -> timedelta:
+    """Return how long a partition is left alone after a fold that judged so many hits.
+
+    >>> [pause_after(judged).seconds for judged in (10, 5_000, 40_000)]
+    [2, 7, 20]
+    """
+    return min(BUSY_DELAY + timedelta(seconds=judged // HITS_A_SECOND), MAX_DELAY)
 
 
 async def fold_email(organization_name: str, email_id: str, now: datetime) -> None:
@@ -114,46 +130,53 @@ async def sweep(now: datetime) -> None:
     metrics.JOURNAL_AGE.set(oldest)
 
 
-async def _fold_hits(organization: Organization, rows: Sequence[journal.Row], now: datetime) -> None:
+async def _fold_hits(organization: Organization, rows: Sequence[journal.Row], now: datetime) -> int:
+    """Fold hits on any emails; return how many hits were judged, those that had been there before too."""
     by_email: dict[str, list[journal.Row]] = {}
     for row in rows:
         by_email.setdefault(row["email"], []).append(row)
     gate = asyncio.Semaphore(_PARALLEL_EMAILS)
     started = time.monotonic()
 
-    async def one(email_id: str, own: Sequence[journal.Row]) -> None:
+    async def one(email_id: str, own: Sequence[journal.Row]) -> int:
         async with gate:
-            await _fold_email(organization, email_id, own, now)
+            judged = await _fold_email(organization, email_id, own, now)
         received = [journal.received_at(row) for row in own if journal.counted_run(row) is None]
         if received:
             waited = now.timestamp() - min(received) / 1000
             metrics.FOLD_LAG.record(max(0.0, waited) + time.monotonic() - started, organization.name)
+        return judged
 
     # Every email gets its turn even where one fails; the first failure is then the message's, which comes again.
     results = await asyncio.gather(*(one(*item) for item in by_email.items()), return_exceptions=True)
+    judged = 0
     for result in results:
         if isinstance(result, BaseException):
             raise result
+        judged += result
+    return judged
 
 
-async def _fold_email(organization: Organization, email_id: str, rows: Sequence[journal.Row], now: datetime) -> None:
+async def _fold_email(organization: Organization, email_id: str, rows: Sequence[journal.Row], now: datetime) -> int:
+    """Fold hits on one email; return how many were judged."""
     counts = [counted for row in rows if (counted := journal.counted(row)) is not None]
     new = [row for row in rows if journal.counted(row) is None]
 
-    async def attempt() -> None:
+    async def attempt() -> int:
         # Where hits are only counted, what is known of all the others does not matter.
         only_counted = bool(counts) and not new
         partition = await emails.read_partition(
             organization, email_id, interactions=not only_counted, columns=_READ_OF_INTERACTIONS
         )
         if partition is None or not await _may_be_kept(organization, partition, now):
-            return
+            return 0
         if only_counted:
             await _commit_counts(organization, partition, counts, now)
-        else:
-            await _commit(organization, partition, new, counts, now)
+            return 0
+        await _commit(organization, partition, new, counts, now)
+        return len(partition.interactions) + len(new)
 
-    await insist(attempt)
+    return await insist(attempt)
 
 
 async def _may_be_kept(organization: Organization, partition: EmailPartition, now: datetime) -> bool:

@@ -248,12 +248,12 @@ def _properties(rows: list[Row]) -> dict[str, str]:
 
 
 async def read_hits(organization: Organization, partition: str, limit: int) -> tuple[list[Entity], list[Row]]:
-    """Return a partition's first entities, by their keys, and what they hold: `limit` hits, or a few hundred more."""
+    """Return a partition's first entities, by their keys, and what they hold: `limit` hits or entities, or a page of
+    a hundred entities more."""
     keys: list[Entity] = []
     rows: list[Row] = []
     condition = f"PartitionKey eq {literal(partition)}"
-    page_size = max(1, min(limit // MAX_BATCH, 10))
-    async for page in organization.tables.query(organization.journal, condition, page_size=page_size):
+    async for page in organization.tables.query(organization.journal, condition, page_size=min(limit, MAX_BATCH)):
         for entity in page:
             keys.append({"PartitionKey": entity["PartitionKey"], "RowKey": entity["RowKey"]})
             rows.extend(hits_of(entity))
