@@ -300,13 +300,19 @@ def _tell_partition(
     held = {row["_hit"]: row for row in partition.interactions if "_observation" in row}
     kept = [hit for row in held.values() if (hit := load(row["_observation"])).at >= gone_before]
     observed = (_observe(organization.name, row, facts.sender_source) for row in new)
-    fresh = [o for o in {o.id: o for o in observed}.values() if o.id not in held and o.at >= oldest]
+    stored = next((row for row in partition.interactions if "_flood" in row), None)
+    before = flooded_of(stored, gone_before)
+    # A hit that was counted stays so, though there be room for it when it comes again.
+    fresh = [
+        o
+        for o in {o.id: o for o in observed}.values()
+        if o.id not in held and o.at >= oldest and not ranges.holds(before.ranges, ranges.run_of(o.id))
+    ]
     taken, beyond = within_budget(kept, fresh)
     timeline = tell(facts, [*kept, *taken])
     rows = _changed_rows(partition, held, timeline, now)
-    stored = next((row for row in partition.interactions if "_flood" in row), None)
     beyond_counts = [Counted(ranges.run_of(o.id), o.kind, o.at, o.at) for o in beyond]
-    after, added = flooded.add(flooded_of(stored, gone_before), [*counts, *beyond_counts])
+    after, added = flooded.add(before, [*counts, *beyond_counts])
     if added:
         rows.extend(_flood_row(partition, after, now))
     return _Told(timeline, len(fresh), frozenset(o.id for o in taken), added, after, rows)
