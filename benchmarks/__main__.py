@@ -107,7 +107,7 @@ def outage() -> None:
 
 
 def flood() -> None:
-    """Print what a flood of one link from 200,000 addresses does to its process and to recipients of another mail."""
+    """Print what a flood of one link from 200,000 addresses does to its process and to recipients of other mails."""
     flooding.report(_say)
 
 

@@ -60,6 +60,8 @@ _thread = ThreadPoolExecutor(1, "fold")
 """One thread for all: several would take turns with the event loop's, and recipients would wait for each of them."""
 
 _in_hand: set[tuple[str, str]] = set()
+_left_alone: dict[tuple[str, str], datetime] = {}
+"""Partitions that are left alone for longer than usual, and until when: many messages may speak of one."""
 
 _log = logging.getLogger(__name__)
 
@@ -67,20 +69,27 @@ _log = logging.getLogger(__name__)
 async def fold_partition(organization_name: str, partition: str, now: datetime) -> timedelta | None:
     """Fold a journal partition; return when to look again, None when nothing more will come or it is in hand already.
 
-    A second message for what this process is folding would only contend with it; whoever is at it looks again.
+    A second message for what this process is folding, or leaves alone for a while, would only contend with it; whoever
+    is at it looks again.
     """
     organization = await find_organization(organization_name)
     if organization is None:
         _log.warning("hits of organization %s are not folded: there is no such organization", organization_name)
         return None
     key = (organization_name, partition)
-    if key in _in_hand:
+    if key in _in_hand or now < _left_alone.get(key, now):
         return None
     _in_hand.add(key)
+    _left_alone.pop(key, None)
     try:
-        return await _fold_partition(organization, partition, now)
+        again = await _fold_partition(organization, partition, now)
     finally:
         _in_hand.discard(key)
+    if again is not None and again > IDLE_DELAY:
+        for old in [old for old, until in _left_alone.items() if until <= now]:
+            del _left_alone[old]
+        _left_alone[key] = now + again
+    return again
 
 
 async def _fold_partition(organization: Organization, partition: str, now: datetime) -> timedelta | None:
