@@ -299,3 +299,19 @@ async def test_retention_keeps_what_was_counted_once_whatever_it_does_twice(orga
     await folded(organization, counts(email_id, 7 * 10**12, 5, after=44 * 24 * HOUR), now=now)
     after = counters(await read(organization, email_id))
     assert after == {**before, "ee_machineclickcount": before["ee_machineclickcount"] + 5}
+
+
+async def test_a_partition_whose_fold_was_much_work_is_left_alone_for_longer_whatever_messages_come(
+    organization, monkeypatch
+):
+    monkeypatch.setattr(folding, "HITS_A_SECOND", 20)
+    email_id = await put_sent_email(organization, SENT)
+    [partition] = await journalled(organization, *flood(email_id, 120, after=60))
+    again = await folding.fold_partition(organization.name, partition, LATER)
+    assert again == timedelta(seconds=2 + 120 // 20)
+    await journalled(organization, a_hit(email_id, 60.5))
+    soon, then = LATER + timedelta(seconds=7), LATER + again
+    assert [await folding.fold_partition(organization.name, partition, soon) for _ in range(3)] == [None] * 3
+    assert await journal.read_rows(organization, partition) != []
+    assert await folding.fold_partition(organization.name, partition, then) is not None
+    assert await journal.read_rows(organization, partition) == []
