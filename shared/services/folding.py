@@ -48,10 +48,11 @@ GRACE_SECONDS = 5
 """How long after its minute a partition may still receive rows of its own accord."""
 SWEEP_SECONDS = 90
 MAX_HITS = 5_000
-"""How many hits one message takes, a page of the journal more at most; where there are more, the next one follows at
-once."""
-MAX_HITS_WHILE_BUSY = 500
-"""How many where this very process is being hammered, and none of an open minute: recipients first."""
+MAX_ROWS = 500
+"""How many hits, and in how many group commits, one message takes, a page of the journal more at most; where there are
+more, the next one follows at once."""
+MAX_ROWS_WHILE_BUSY = 5
+"""In how many group commits where this very process is being hammered, and none of an open minute: recipients first."""
 
 _PARALLEL_EMAILS = 8
 _THREAD_FROM = 300
@@ -97,12 +98,12 @@ async def _fold_partition(organization: Organization, partition: str, now: datet
     is_open, hammered = now.timestamp() < closes_at, is_busy()
     if is_open and hammered:
         return IDLE_DELAY
-    limit = MAX_HITS_WHILE_BUSY if hammered else MAX_HITS
-    keys, rows = await journal.read_hits(organization, partition, limit)
+    entities = MAX_ROWS_WHILE_BUSY if hammered else MAX_ROWS
+    keys, rows, is_cut = await journal.read_hits(organization, partition, MAX_HITS, entities)
     if keys:
         judged = await _fold_hits(organization, rows, now)
         await journal.delete_rows(organization, keys)
-        if len(rows) >= limit and not hammered:
+        if is_cut and not hammered:
             return timedelta(0)
         return pause_after(judged)
     return IDLE_DELAY if is_open else None
