@@ -207,7 +207,7 @@ def test_nobody_else_reads_the_spool(spool):
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
 
 
-SOURCE = ("contoso", "email", "203.0.113.9")
+FLOOD = ("contoso", "email", Kind.OPEN)
 
 
 def counts(numbers):
@@ -227,10 +227,8 @@ async def journalled_counts(organization):
 
 async def test_a_flood_is_journalled_as_few_counts_that_stand_for_every_hit(organization, spool):
     recorder = Recorder(spool, budget=5.0)
-    await asyncio.gather(*(recorder.record_counted(organization.name, SOURCE, row) for row in counts(range(2000))))
-    await asyncio.gather(
-        *(recorder.record_counted(organization.name, SOURCE, row) for row in counts(range(2000, 2500)))
-    )
+    await asyncio.gather(*(recorder.record_counted(organization.name, FLOOD, row) for row in counts(range(2000))))
+    await asyncio.gather(*(recorder.record_counted(organization.name, FLOOD, row) for row in counts(range(2000, 2500))))
     hits, rows = counted(await journalled_counts(organization))
     assert hits == 2500
     assert rows < 10
@@ -240,7 +238,7 @@ async def test_a_flood_is_journalled_as_few_counts_that_stand_for_every_hit(orga
 async def test_hits_of_others_go_through_a_flood_one_by_one(organization, spool):
     recorder = Recorder(spool, budget=5.0)
     own = [a_row() for _ in range(40)]
-    flood = [recorder.record_counted(organization.name, SOURCE, row) for row in counts(range(400))]
+    flood = [recorder.record_counted(organization.name, FLOOD, row) for row in counts(range(400))]
     await asyncio.gather(*flood[:200], *(recorder.record(organization.name, row) for row in own), *flood[200:])
     assert {row["sequence"] for row in await journalled(organization)} == {row["sequence"] for row in own}
     assert counted(await journalled_counts(organization))[0] == 400
@@ -258,7 +256,7 @@ async def test_a_flood_is_answered_and_counted_exactly_while_storage_hangs_and_a
         patch.setattr(EntityWriter, "put", late)
         recorder = Recorder(spool, budget=0.2)
         for numbers in (range(300), range(300, 330)):
-            flood = (recorder.record_counted(organization.name, SOURCE, row) for row in counts(numbers))
+            flood = (recorder.record_counted(organization.name, FLOOD, row) for row in counts(numbers))
             await asyncio.wait_for(asyncio.gather(*flood), 10)
     assert recorder._drain is not None
     await recorder._drain
@@ -270,7 +268,7 @@ async def test_a_flood_is_answered_and_counted_exactly_while_storage_hangs_and_a
 async def test_whoever_hangs_up_ends_the_count_for_nobody_else(organization, spool):
     recorder = Recorder(spool, budget=5.0)
     first, second = (
-        asyncio.create_task(recorder.record_counted(organization.name, SOURCE, row)) for row in counts(range(2))
+        asyncio.create_task(recorder.record_counted(organization.name, FLOOD, row)) for row in counts(range(2))
     )
     await asyncio.sleep(0)
     first.cancel()
