@@ -13,7 +13,7 @@ CHECKOV := .venv-checkov/.installed
 TEST_PROCESSES ?= 2
 CODE := $(wildcard function_app.py) manage.py functions shared local benchmarks tests
 
-.PHONY: help run host test lint audit bench demo docs token pins clean
+.PHONY: help run host test lint audit bench demo docs token pins places clean
 
 help: ## Say what there is
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' $(firstword $(MAKEFILE_LIST)) | expand -t 16
@@ -49,6 +49,9 @@ docs: $(INSTALLED) ## Write docs/tables.md anew from the schema
 token: export USER := $(if $(findstring @,$(USER)),$(USER),seller@contoso.example)
 token: $(INSTALLED) ## Print a bearer token (USER=seller@contoso.example, EXPIRES_IN=-60, ROLES=)
 	@$(BIN)/python -m local.token
+
+places: $(INSTALLED) ## Write the names of countries anew from Unicode CLDR, as the installed Babel has it
+	@$(BIN)/python -m local.country_names
 
 pins: $(INSTALLED) ## Compile the requirements*.txt anew from pyproject.toml
 	$(BIN)/uv pip compile pyproject.toml --generate-hashes --no-annotate --no-header --no-emit-index-url \

@@ -1,10 +1,14 @@
 """The table of contents: every function of the deployment, recipients first."""
 
+import sys
+
 import azure.functions as func
 
 from functions import delivery, engagement, health, mailbox, privacy, recipients, telling, templates, webapi, withdrawal
 from shared import logs, telemetry
 
+# How long a thread of pure work may keep the interpreter from the loop that answers recipients (docs/decisions.md).
+sys.setswitchinterval(0.001)
 logs.redact()
 telemetry.start()
 

@@ -17,6 +17,8 @@ from pathlib import Path
 from benchmarks import agenda as scheduling
 from benchmarks import cold_start, load, peers, processor_time, service
 from benchmarks import figures as counting
+from benchmarks import flood as flooding
+from benchmarks import hostile as beside
 from benchmarks import labels as labelling
 from benchmarks import lists as listing
 from benchmarks import recommending as simulated
@@ -105,6 +107,11 @@ def outage() -> None:
         _say(f"\nanswered while storage was stopped: {answered}; recorded {seconds:.0f} s after its return: {recorded}")
 
 
+def flood() -> None:
+    """Print what a flood of one link from 200,000 addresses does to its process and to recipients of other mails."""
+    flooding.report(_say)
+
+
 def labels() -> None:
     """Print precision and recall of the labels on made-up traces."""
     labelling.report(seed=1, emails=4000, wrong="", alone=False)
@@ -128,6 +135,11 @@ def figures() -> None:
 def recommending() -> None:
     """Print how often templates are recommended rightly and wrongly, in simulated organizations."""
     simulated.report()
+
+
+def hostile() -> None:
+    """Print what recipients wait beside every kind of hostile request, and without any."""
+    beside.report(_say)
 
 
 def _throughput(directory: Path) -> None:
@@ -254,11 +266,13 @@ PARTS: dict[str, Callable[[], None]] = {
     "throughput": throughput,
     "observability": observability,
     "outage": outage,
+    "flood": flood,
     "labels": labels,
     "lists": lists,
     "agenda": agenda,
     "figures": figures,
     "recommending": recommending,
+    "hostile": hostile,
 }
 
 if __name__ == "__main__":

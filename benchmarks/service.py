@@ -128,7 +128,7 @@ def count_interactions() -> int:
 
 async def _prepare() -> tuple[list[str], list[str]]:
     await seed()
-    organization = await _contoso()
+    organization = await contoso()
     pixels, links = [], []
     ids = [uuid.uuid4() for _ in range(EMAILS)]
     for at in range(0, EMAILS, 50):
@@ -158,7 +158,7 @@ async def _insert_sent_email(organization: Organization, email_id: str) -> None:
 
 
 async def _until_folded(limit: float) -> None:
-    organization = await _contoso()
+    organization = await contoso()
     async with asyncio.timeout(limit):
         while await organization.tables.query_all(organization.journal, select=("RowKey",)):  # noqa: ASYNC110
             await asyncio.sleep(0.5)
@@ -166,14 +166,15 @@ async def _until_folded(limit: float) -> None:
 
 
 async def _count_interactions() -> int:
-    organization = await _contoso()
+    organization = await contoso()
     condition = "RowKey ge 'interaction:' and RowKey lt 'interaction;'"
     rows = await organization.tables.query_all(organization.emails, condition, ("RowKey",))
     await close_session()
     return len(rows)
 
 
-async def _contoso() -> Organization:
+async def contoso() -> Organization:
+    """Return the organization whose mails the service was given."""
     found = await find_organization("contoso")
     if found is None:
         raise RuntimeError("the demo organization was not seeded")

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 import azure.functions as func
 
 from shared import logs
-from shared.engagement.notifications import MAX_BODY, Notification, read_notifications
+from shared.engagement.notifications import MAX_BODY, MAX_VALUES, Notification, read_notifications
 from shared.settings import settings
 
 blueprint = func.Blueprint()
@@ -80,7 +80,11 @@ async def _take(req: func.HttpRequest, concerns: Callable[[Notification], bool])
     try:
         genuine, foreign = read_notifications(body, settings().token_secrets)
     except ValueError:
-        return _answer(400, 'A collection of change notifications is needed: {"value": [{..}, ..]}.')
+        return _answer(
+            400,
+            'A collection of change notifications is needed: {"value": [{..}, ..]}, with at most '
+            f"{MAX_VALUES:,} braces, brackets and commas.",
+        )
     if foreign:
         _log.warning("%d notifications without a client state of ours were dropped", foreign)
     return await _queue([notification for notification in genuine if concerns(notification)])

@@ -1,7 +1,7 @@
 """A Table service that fails when a test says so."""
 
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -18,7 +18,7 @@ from tests.organizations import an_organization
 @dataclass
 class Breaker:
     """Stands before the Table service and breaks its `nth` change: before it happens, or (`after`) its answer only;
-    with `down` every later call as well."""
+    with `down` every later call as well. Or it breaks nothing and lets somebody else in before that change."""
 
     nth: int = -1
     after: bool = False
@@ -26,9 +26,22 @@ class Breaker:
     changes: int = 0
     status: int = 503
     """What a broken call is answered; the Blob SDK waits 15 seconds and asks again where that is 503."""
+    meanwhile: Callable[[], Awaitable[None]] | None = None
+    _before: int = -1
 
     def arm(self, nth: int, *, after: bool, down: bool = False) -> None:
         self.nth, self.after, self.down, self.changes = nth, after, down, 0
+
+    def let_in(self, nth: int, meanwhile: Callable[[], Awaitable[None]]) -> None:
+        """Have `meanwhile` done before the `nth` change from now on, once; it is None afterwards."""
+        self.arm(-1, after=False)
+        self.meanwhile, self._before = meanwhile, nth
+
+    async def wait(self, *, change: bool) -> None:
+        """Let in who is to be let in before the next call."""
+        if self.meanwhile is not None and change and self.changes == self._before:
+            meanwhile, self.meanwhile = self.meanwhile, None
+            await meanwhile()
 
     def breaks(self, *, change: bool) -> bool:
         """Return whether the next call is broken."""
@@ -58,6 +71,7 @@ async def breaking_tables(account: Account, url: str = "") -> AsyncIterator[tupl
     async with ClientSession(auto_decompress=False) as session:
 
         async def forward(request: web.Request) -> web.Response:
+            await found.wait(change=request.method != "GET")
             broken = found.breaks(change=request.method != "GET")
             if broken and not found.after:
                 return web.Response(status=found.status)

@@ -3,6 +3,8 @@
 import uuid
 from datetime import UTC, datetime, timedelta
 
+import orjson
+
 from shared.engagement.times import iso_seconds, milliseconds
 from shared.engagement.tokens import Token, TokenKind, mint
 from shared.settings import settings
@@ -44,8 +46,12 @@ def path_of(organization, kind, email_id, item=0, target="", key=1):
 
 
 def recount(partition):
-    """Count a timeline from its rows alone."""
-    own = [row for row in partition.interactions if not row.get("ee_duplicateof")]
+    """Count a timeline from its rows alone; a flood's row counts as many as it says."""
+    own = [row for row in partition.interactions if not row.get("ee_duplicateof") and "_flood" not in row]
+    floods = [orjson.loads(row["_flood"])["kinds"] for row in partition.interactions if "_flood" in row]
+
+    def counted(kinds):
+        return sum(n for flood in floods for kind, n in flood.items() if int(kind) in kinds)
 
     def number(kinds, label):
         return sum(row["interactiontype"] in kinds and row["ee_label"] == label for row in own)
@@ -55,8 +61,8 @@ def recount(partition):
         "linksclickedcount": number({1}, 0),
         "attachmentopencount": number({2}, 0),
         "ee_proxyopencount": number({0}, 1),
-        "ee_machineopencount": number({0}, 2),
-        "ee_machineclickcount": number({1, 2}, 2),
+        "ee_machineopencount": number({0}, 2) + counted({0, 3}),
+        "ee_machineclickcount": number({1, 2}, 2) + counted({1, 2}),
     }
 
 

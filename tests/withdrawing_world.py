@@ -10,6 +10,7 @@ import orjson
 from azure.storage.queue import QueueClient
 
 from functions import withdrawal as page
+from local.directory import TENANTS
 from shared.engagement.tokens import Token, TokenKind, mint
 from shared.engagement.withdrawal import dump
 from shared.services import consenting, folding
@@ -69,7 +70,7 @@ async def sent_to(organization: Organization, *parties: Entity, sent: datetime, 
     """Put a followed mail that was sent into storage and return its id."""
     email_id = str(await put_sent_email(organization, sent))
     addresses = ";".join(party["addressused"] for party in parties if party["participationtypemask"] == 2)
-    email = {"_mailbox": "seller@contoso.example", "torecipients": addresses, **columns}
+    email = {"_mailbox": TENANTS[0].people[0].id, "torecipients": addresses, **columns}
     rows = [Operation("put", {**party, "PartitionKey": email_id}) for party in parties]
     rows.append(Operation("merge", {**email, "PartitionKey": email_id, "RowKey": "email"}, "*"))
     await organization.tables.transact(organization.emails, rows)

@@ -51,12 +51,16 @@ async def reply_to(request: Request) -> Response:
 
 
 async def bounce_from(request: Request) -> Response:
-    """POST /local/mailboxes/{address}/bounce: return a message to its sender as undeliverable; returns the report."""
+    """POST /local/mailboxes/{address}/bounce: return a message to its sender as undeliverable; returns the report.
+
+    With "mime" the report is this text, as a server of others might write it, whatever its headers say.
+    """
     standin, address, body = standin_of(request), _address_of(request), await json_object(request)
-    _refuse_unknown(body, {"messageId"})
+    _refuse_unknown(body, {"messageId", "mime"})
+    mime = _text(body, "mime").encode() if "mime" in body else None
     original = find_received(standin.db, address, _text(body, "messageId"))
     with standin.db:
-        sent, changes = bounce(standin.db, address, original)
+        sent, changes = bounce(standin.db, address, original, mime)
     publish(standin, changes)
     return _json(_whole(standin, sent), 201)
 

@@ -8,6 +8,10 @@ from shared.engagement.plain_text import complaint
 MAX_LENGTH = 254
 """RFC 5321 section 4.5.3.1.3 (256 octets of path, less the angle brackets)."""
 
+_NORMALIZED = 1000
+"""Characters up to which a text is brought into its normal form: four times an address, because composing shortens.
+Runs of combining marks take time with the square of their length (Unicode Standard Annex 15, canonical ordering)."""
+
 _LOCAL = re.compile(r"[^\s@\x00-\x20\x7f-\xa0<>()\[\],;:\\\"\u2028\u2029\ud800-\udfff]{1,64}")
 _LABEL = re.compile(r"(?!-)[^\W_](?:[\w-]{0,61}[^\W_])?")
 
@@ -32,12 +36,16 @@ def is_address(text: str) -> bool:
 
 def normal_form(address: str) -> str:
     """Return what all ways of writing an address have in common: NFC (RFC 6532 section 3.1), case folded, the domain in
-    punycode (UTS #46), which is how browsers and mail systems may write what people know by its letters.
+    punycode (UTS #46), which is how browsers and mail systems may write what people know by its letters. What is far
+    too long to be an address is case folded only.
 
     >>> normal_form(" Ada@B\u00fccher.example"), normal_form("ada@xn--bcher-kva.example")
     ('ada@xn--bcher-kva.example', 'ada@xn--bcher-kva.example')
     """
-    local, at, domain = unicodedata.normalize("NFC", address.strip()).rpartition("@")
+    text = address.strip()
+    if len(text) > _NORMALIZED:
+        return text.casefold()
+    local, at, domain = unicodedata.normalize("NFC", text).rpartition("@")
     return f"{local}{at}{domain if domain.isascii() else _punycode(domain)}".casefold()
 
 

@@ -26,10 +26,9 @@ from shared.engagement.zones import Whereabouts
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """What is known of a recipient: where they are, the state of their address, when they opened mail (ms)."""
+    """What is known of a recipient: where they are, when they opened mail (ms)."""
 
     where: Whereabouts
-    state: str = ""
     opens: tuple[int, ...] = ()
 
 
@@ -60,7 +59,7 @@ def _for_one(one: Known, week: WorkingWeek, opens_of_others: Sequence[tuple[str,
     if one.where.zone is None:
         remedy = "Give the record a time zone, or a country with state or city."
         return Advice(None, _sentences("Their time zone is not known", *_passed_over(one), remedy))
-    calendar = calendar_of(one.where.country, one.state)
+    calendar = calendar_of(one.where.country, one.where.state)
     recipient = Recipient(one.where.zone, calendar or no_holidays)
     first = next_moment(recipient, week, now)
     if first is None:
@@ -101,7 +100,7 @@ def _habits(one: Known, week: WorkingWeek, opens_of_others: Sequence[tuple[str, 
 
 def _for_several(people: Sequence[Known], week: WorkingWeek, now: datetime) -> Advice:
     known = [
-        Recipient(one.where.zone, calendar_of(one.where.country, one.state) or no_holidays)
+        Recipient(one.where.zone, calendar_of(one.where.country, one.where.state) or no_holidays)
         for one in people
         if one.where.zone is not None
     ]

@@ -4,15 +4,19 @@ added.
 
 import re
 from collections.abc import Iterator, Sequence
+from itertools import islice
 from typing import NamedTuple
 
 from shared.engagement.character_references import decode_attribute, decode_text
 from shared.engagement.html import Attribute, Kind, Token, ascii_lower, attributes, tokens
 
+MAX_ANCHORS = 10_000
+"""Links that are looked at, five times as many as are followed."""
 # The longest text kept of a link, and how far it is looked for: links that nobody closes must not make this quadratic.
 TEXT_LENGTH = 200
 _TEXT_TOKENS = 60
 _TEXT_SOURCE = 2000
+_TEXT_LOOKED_AT = 8000
 
 _IMAGE_ELEMENTS = frozenset({"img", "image"})
 _BACKGROUND_ELEMENTS = frozenset({"body", "table", "tbody", "tr", "th", "td"})
@@ -20,7 +24,10 @@ _BACKGROUND = re.compile(r"background[\t\n\f\r ]*=", re.IGNORECASE | re.ASCII)
 _LINE_BREAKING = frozenset(
     ("br", "p", "div", "td", "th", "tr", "li", "table", "ul", "ol", "h1", "h2", "h3", "h4", "h5", "h6", "center", "hr")
 )
-_OFFICE_PREFIX = re.compile(r"xmlns:([^\s=/>]+)\s*=\s*[\"']?urn:schemas-microsoft-com:", re.IGNORECASE | re.ASCII)
+# A prefix holds no colon (Namespaces in XML 1.0, section 3), so that no text is looked at twice.
+_OFFICE_PREFIX = re.compile(
+    r"[xX][mM][lL][nN][sS]:([^\s:=/>]++)\s*+=\s*+[\"']?+(?i:urn:schemas-microsoft-com:)", re.ASCII
+)
 
 # What stands where a mail client begins the quoted history: Outlook on the web, new Outlook, Dynamics, Gmail, Yahoo,
 # Thunderbird, Proton; a `type="cite"` (Apple Mail, Thunderbird); the rule above the header block of Outlook for
@@ -56,7 +63,9 @@ class Picture(NamedTuple):
 
 
 class Body(NamedTuple):
-    """Links and images in the order of the document; offsets at which an element added is parsed as one."""
+    """Links, at most `MAX_ANCHORS`, and images in the order of the document; offsets at which an element added is
+    parsed as one.
+    """
 
     anchors: tuple[Anchor, ...]
     pictures: tuple[Picture, ...]
@@ -73,7 +82,7 @@ def read(document: str) -> Body:
     end = _end(document, all_tokens)
     quote = next(_quotes(document, all_tokens), end)
     return Body(
-        tuple(_anchors(document, all_tokens, prefixes)),
+        tuple(islice(_anchors(document, all_tokens, prefixes), MAX_ANCHORS)),
         tuple(_pictures(document, all_tokens, prefixes)),
         min(quote, end),
         end,
@@ -85,6 +94,7 @@ def _is_office(token: Token, prefixes: frozenset[str]) -> bool:
 
 
 def _anchors(document: str, all_tokens: Sequence[Token], prefixes: frozenset[str]) -> Iterator[Anchor]:
+    shown: dict[int, str] = {}
     for index, token in enumerate(all_tokens):
         if token.kind is not Kind.START:
             continue
@@ -97,7 +107,7 @@ def _anchors(document: str, all_tokens: Sequence[Token], prefixes: frozenset[str
         if value is None or token.namespace == "math" or (token.namespace == "svg" and token.name == "area"):
             continue
         marked = "data-notrack" in found or _decoded(document, found.get("clicktracking")).strip().lower() == "off"
-        yield Anchor(value, _decoded(document, value), _text(document, all_tokens, index, found), marked)
+        yield Anchor(value, _decoded(document, value), _text(document, all_tokens, index, found, shown), marked)
 
 
 def _pictures(document: str, all_tokens: Sequence[Token], prefixes: frozenset[str]) -> Iterator[Picture]:
@@ -125,19 +135,26 @@ def _decoded(document: str, value: Attribute | None) -> str:
     return decode_attribute(document[value.start : value.end]) if value else ""
 
 
-def _text(document: str, all_tokens: Sequence[Token], index: int, found: dict[str, Attribute]) -> str:
+def _text(
+    document: str, all_tokens: Sequence[Token], index: int, found: dict[str, Attribute], shown: dict[int, str]
+) -> str:
     """What a link shows: the text and the images' alternative text up to where it closes, else its own alternative
-    text.
+    text. `shown` keeps what tokens show, by position: links that nobody closes share it.
     """
     token = all_tokens[index]
     parts: list[str] = []
     is_empty = token.name == "area" or (token.name != "a" and document[token.attributes_end - 1] == "/")
     if not is_empty:
-        parts.extend(_parts(document, all_tokens, index))
+        room = _TEXT_LOOKED_AT
+        for part in _parts(document, all_tokens, index, shown):
+            parts.append(part[:room])
+            room -= len(part)
+            if room <= 0:
+                break
     return _collapsed("".join(parts)) or _collapsed(_decoded(document, found.get("alt")))
 
 
-def _parts(document: str, all_tokens: Sequence[Token], index: int) -> Iterator[str]:
+def _parts(document: str, all_tokens: Sequence[Token], index: int, shown: dict[int, str]) -> Iterator[str]:
     name = all_tokens[index].name
     hidden = False
     for position in range(index + 1, min(index + 1 + _TEXT_TOKENS, len(all_tokens))):
@@ -146,7 +163,9 @@ def _parts(document: str, all_tokens: Sequence[Token], index: int) -> Iterator[s
             # Text for Outlook alone, within a link for all: the link's own text follows.
             hidden = token.kind is not Kind.HIDDEN_END
         elif token.kind is Kind.TEXT:
-            yield decode_text(document[token.start : min(token.end, token.start + _TEXT_SOURCE)])
+            if position not in shown:
+                shown[position] = decode_text(document[token.start : min(token.end, token.start + _TEXT_SOURCE)])
+            yield shown[position]
         elif (
             token.kind is Kind.HIDDEN_END
             or token.kind is Kind.UNFINISHED
@@ -154,7 +173,9 @@ def _parts(document: str, all_tokens: Sequence[Token], index: int) -> Iterator[s
         ):
             return
         elif token.name in _IMAGE_ELEMENTS and token.kind is Kind.START:
-            yield f" {_decoded(document, attributes(document, token).get('alt'))} "
+            if position not in shown:
+                shown[position] = f" {_decoded(document, attributes(document, token).get('alt'))} "
+            yield shown[position]
         elif token.name in _LINE_BREAKING:
             yield " "
 

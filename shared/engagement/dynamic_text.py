@@ -5,11 +5,13 @@ Table and column go by their logical or their display names, in any case: ``{!Co
 filled in once: what a value holds, be it another placeholder, is text. In HTML values are escaped. Editors mangle what
 they take for words, so in HTML character references within a placeholder are decoded, any white space is a space, and
 tags within it are kept and come behind the value: no tag of the author's is lost. ``{!`` itself must stand together.
+What nobody sees (zero-width spaces, soft hyphens, byte order marks) matters in the default only.
 
 Source: Microsoft's "Personalize emails with dynamic text" (Power Apps); what it leaves open is fixed here.
 """
 
 import re
+from bisect import bisect_right
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -17,7 +19,7 @@ from html import escape
 
 from shared.engagement.character_references import decode_text
 from shared.engagement.html import Kind, attributes, tokens
-from shared.engagement.plain_text import BREAKS
+from shared.engagement.plain_text import BREAKS, fold
 
 type Names = Mapping[str, tuple[str, Mapping[str, str]]]
 """The tables that a template offers: by each of their names, case-folded, the logical name and the columns, logical
@@ -26,15 +28,21 @@ name by each of theirs. A part of a column, such as ``createdon/@date``, goes as
 type Values = Mapping[tuple[str, str], str]
 """What columns hold, as a reader expects it, by logical names of table and column; what is not there is empty."""
 
-_OPENING = "{!"
+# Characters that nobody sees: Unicode's Default_Ignorable_Code_Point.
+_INVISIBLE = re.compile(
+    "[\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u202a-\u202e\u2060-\u206f\u3164"
+    "\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufff8\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff]"
+)
+_OPENING = re.compile(rf"\{{{_INVISIBLE.pattern}*+!")
 # Dynamics' old editor keeps templates so; mailed as they are, recipients would see the code.
 _STYLESHEET = "<xsl:stylesheet"
-_IN_TEXT = re.compile(r"\{!([^{}]*+)\}")
+_IN_TEXT = re.compile(rf"{_OPENING.pattern}([^{{}}]*+)\}}")
 # A tag within may hold braces of its own.
-_IN_HTML = re.compile(r"\{!((?:<[^<>]*+>|[^{}])*+)\}")
+_IN_HTML = re.compile(rf"{_OPENING.pattern}((?:<[^<>]*+>|[^{{}}])*+)\}}")
 _TAG = re.compile(r"<[^<>]*+>")
 # A value right behind it would become the name of a tag, or a declaration.
-_TAG_OPENING = re.compile(r"<[/!?]?\{!")
+_TAG_OPENING = re.compile(rf"<[/!?]?{_OPENING.pattern}")
+_LINE_BREAK = re.compile(r"\r\n|[\n\r\x0b\x0c\x85\u2028\u2029]")
 
 
 class DynamicTextError(ValueError):
@@ -82,7 +90,8 @@ def columns_in(text: str, names: Names, *, html: bool) -> set[tuple[str, str]]:
 
 
 def fill_html(text: str, names: Names, values: Values, most: int) -> str:
-    """Return HTML with its placeholders filled in, the values escaped; all else stays byte for byte.
+    """Return HTML with its placeholders filled in, the values escaped, and their line breaks as ``<br>`` where there is
+    text (not in a tag, nor where tags mean nothing: a title, a style, a comment); all else stays byte for byte.
 
     Raises `DynamicTextError` as `columns_in` does, and before it takes more than `most` characters: a small text that
     names a long value often enough would not fit into memory.
@@ -90,7 +99,9 @@ def fill_html(text: str, names: Names, values: Values, most: int) -> str:
     >>> fill_html("<p>{!user:name;}", {"user": ("user", {"name": "name"})}, {("user", "name"): "<Ada>"}, 100)
     '<p>&lt;Ada&gt;'
     """
-    parts = _fill(text, names, {key: escape(value) for key, value in values.items()}, html=True)
+    escaped = {key: escape(value) for key, value in values.items()}
+    broken = {key: _LINE_BREAK.sub("<br>", value) for key, value in escaped.items()}
+    parts = _fill(text, names, escaped, broken if broken != escaped else {}, html=True)
     size = sum(map(len, parts))
     if size > most:
         raise DynamicTextError(f"it would take {size:,} characters, and at most {most:,} fit")
@@ -100,15 +111,19 @@ def fill_html(text: str, names: Names, values: Values, most: int) -> str:
 def fill_line(text: str, names: Names, values: Values) -> str:
     """Return a line of plain text, such as a subject, with its placeholders filled in; line breaks and other control
     characters, which could begin another header, become spaces. Raises `DynamicTextError` as `columns_in` does."""
-    return BREAKS.sub(" ", "".join(_fill(text, names, values, html=False)))
+    return BREAKS.sub(" ", "".join(_fill(text, names, values, {}, html=False)))
 
 
-def _fill(text: str, names: Names, values: Values, *, html: bool) -> list[str]:
+def _fill(text: str, names: Names, values: Values, of_text: Values, *, html: bool) -> list[str]:
+    """Return the parts of a text filled in; `of_text` are the values within HTML's text where these differ."""
+    texts = [(t.start, t.end) for t in tokens(text) if t.kind is Kind.TEXT] if of_text else []
     parts: list[str] = []
     position = 0
     for placeholder in _placeholders(text, html=html):
         default = escape(placeholder.default) if html else placeholder.default
-        value = values.get(_resolve(text, placeholder, names)) or default
+        at = bisect_right(texts, (placeholder.start, len(text)))
+        in_text = at > 0 and placeholder.start < texts[at - 1][1]
+        value = (of_text if in_text else values).get(_resolve(text, placeholder, names)) or default
         parts += [text[position : placeholder.start], value, placeholder.tags]
         position = placeholder.end
     return [*parts, text[position:]]
@@ -116,8 +131,9 @@ def _fill(text: str, names: Names, values: Values, *, html: bool) -> list[str]:
 
 def _placeholders(text: str, *, html: bool) -> Iterator[Placeholder]:
     """Yield the placeholders of a text in order; raise `DynamicTextError` for one that is not closed or names none."""
-    start = text.find(_OPENING)
-    while start >= 0:
+    opening = _OPENING.search(text)
+    while opening:
+        start = opening.start()
         match = (_IN_HTML if html else _IN_TEXT).match(text, start)
         if match is None:
             raise DynamicTextError(
@@ -133,7 +149,7 @@ def _placeholders(text: str, *, html: bool) -> Iterator[Placeholder]:
             )
         tags = "".join(_TAG.findall(match[1])) if html else ""
         yield Placeholder(start, match.end(), _name(table), _name(column), default.strip(), tags)
-        start = text.find(_OPENING, match.end())
+        opening = _OPENING.search(text, match.end())
 
 
 def _resolve(text: str, placeholder: Placeholder, names: Names) -> tuple[str, str]:
@@ -157,29 +173,30 @@ def _resolve(text: str, placeholder: Placeholder, names: Names) -> tuple[str, st
 def _bare_value(html: str) -> str:
     """Return what is wrong with a placeholder whose value would become a tag, or stands in one but in no quoted value,
     where a value with spaces would become attributes; "" where there is none."""
-    if _OPENING not in html:
+    if not _OPENING.search(html):
         return ""
     if opened := _TAG_OPENING.search(html):
         return f"{_shown(html[opened.start() :])}: a value behind '<' would become a tag: write '&lt;' for it"
     for token in tokens(html):
-        if token.kind not in (Kind.START, Kind.END) or html.find(_OPENING, token.start, token.end) < 0:
+        if token.kind not in (Kind.START, Kind.END) or not _OPENING.search(html, token.start, token.end):
             continue
-        bare, position = "", token.start
+        outside: list[str] = []
+        position = token.start
         for value in attributes(html, token).values():
             if value.quote:
-                bare += html[position : value.start]
+                outside.append(html[position : value.start])
                 position = value.end
-        bare += html[position : token.end]
-        if _OPENING in bare:
-            shown = _shown(bare[bare.find(_OPENING) :])
+        bare = "".join((*outside, html[position : token.end]))
+        if opening := _OPENING.search(bare):
+            shown = _shown(bare[opening.start() :])
             return f"{shown} stands in a tag but not in quotes: write the attribute's value in quotes"
     return ""
 
 
 def _name(text: str) -> str:
-    return " ".join(text.split())
+    return " ".join(_INVISIBLE.sub("", text).split())
 
 
 def _shown(text: str) -> str:
     cut = text if len(text) <= 100 else f"{text[:100]}..."
-    return f"'{BREAKS.sub(' ', cut).encode('utf-8', 'replace').decode()}'"
+    return f"'{fold(cut.encode('utf-8', 'replace').decode())}'"

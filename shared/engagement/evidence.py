@@ -84,6 +84,7 @@ _DECLARATIONS = {
     "headless": "was fetched by a browser without a screen",
     "previewer": "was fetched for a link preview",
     "scanner": "was fetched by a security scanner that says so",
+    "program": "was fetched by a program that is neither a browser nor a mail program",
     "gmail-prefetch": "was fetched by Gmail on delivery",
 }
 
@@ -116,7 +117,7 @@ def does_not_click(_email: Email, o: Observation) -> Iterator[Evidence]:
         elif o.agent_class == "apple-mail":
             yield Evidence(ENOUGH, "was fetched for a preview in Apple Mail", lasting=False)
         elif o.agent_class == "app":
-            yield Evidence(80, "was followed by a program that is no browser")
+            yield Evidence(ENOUGH, "was followed by a program that is no browser")
 
 
 def comes_from(_email: Email, o: Observation) -> Iterator[Evidence]:

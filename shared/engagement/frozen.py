@@ -11,8 +11,10 @@ from typing import Any
 
 import orjson
 
+from shared.engagement import flooded
 from shared.engagement.counting import OPENS, Counters
 from shared.engagement.figures import Events, coarsened, dump_events, dump_hits, events_of
+from shared.engagement.hits import Kind
 from shared.engagement.labels import Label
 from shared.engagement.timeline import Timeline
 
@@ -49,11 +51,14 @@ def dump(frozen: Frozen) -> str:
     return orjson.dumps({**asdict(frozen), "events": events}).decode()
 
 
-def freeze(before: Timeline, after: Timeline, earlier: Frozen, oldest: int) -> Frozen:
+def freeze(
+    before: Timeline, after: Timeline, earlier: Frozen, oldest: int, counted: Mapping[Kind, int] | None = None
+) -> Frozen:
     """Return what to keep where an email's hits told `before` and those that stay, from `oldest` on (ms), tell `after`;
-    `earlier` is what it keeps already."""
+    `earlier` is what it keeps already, `counted` hits of a flood, by kind, that go too."""
+    told = flooded.counters(before.counters, counted or {})
     counts = {
-        name: earlier.counts.get(name, 0) + getattr(before.counters, name) - getattr(after.counters, name)
+        name: earlier.counts.get(name, 0) + getattr(told, name) - getattr(after.counters, name)
         for name in asdict(before.counters)
         if name != _LAST
     }

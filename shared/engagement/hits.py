@@ -42,6 +42,9 @@ MAX_HEADER_LENGTH = 512
 MAX_HEADERS_LENGTH = 8192
 """Characters of all values together, so that a hit always fits into a table property."""
 
+_MAX_ADDRESS = 64
+"""Characters of an entry in X-Forwarded-For, zone and port included; beyond, it names nobody and is not remembered."""
+
 _FORGOTTEN = frozenset({
     "authorization", "connection", "cookie", "host", "keep-alive", "proxy-authorization", "te", "trailer",
     "transfer-encoding", "upgrade", "content-length", "x-forwarded-for", "x-forwarded-proto", "x-forwarded-host",
@@ -78,8 +81,8 @@ def client_address(forwarded_for: str, trusted: Sequence[Network]) -> str:
     '198.51.100.7'
     """
     found = ""
-    for entry in reversed(forwarded_for.split(",")):
-        address, text = _parse_address(entry.strip())
+    for entry in map(str.strip, reversed(forwarded_for.split(","))):
+        address, text = _parse_address(entry) if len(entry) <= _MAX_ADDRESS else (None, "")
         if address is None:
             break
         found = text
@@ -102,3 +105,36 @@ def _parse_address(text: str) -> tuple[Address | None, str]:
     if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is not None:
         address = address.ipv4_mapped
     return address, str(address)
+
+
+def source_of(address: str) -> str:
+    """Return who asks from `address`: in IPv4 the address; in IPv6 its /64, of which every subscriber has a whole one
+    and changes addresses within it at will (RFC 4291 2.5.4, RFC 8981); what names no address stays as it is.
+
+    An IPv4 address that is written into an IPv6 one is that IPv4 address.
+
+    >>> source_of("192.0.2.1"), source_of("2001:db8:1:2:3:4:5:6"), source_of("2002:c000:201::1")
+    ('192.0.2.1', '2001:db8:1:2::/64', '192.0.2.1')
+    """
+    try:
+        parsed = ipaddress.ip_address(address)
+    except ValueError:
+        return address
+    if isinstance(parsed, ipaddress.IPv4Address):
+        return str(parsed)
+    value = int(parsed)
+    if value >> 80 == _LOCAL_NAT64:
+        # Where in it the IPv4 address stands is the network's own choice; each has one of these (RFC 8215).
+        return str(parsed)
+    inside = parsed.sixtofour or (parsed.teredo[1] if parsed.teredo else None)
+    if inside is None and value >> 32 in _IPV4_BEHIND and value >> 16:
+        inside = ipaddress.IPv4Address(value & 0xFFFF_FFFF)
+    return str(inside or ipaddress.IPv6Network((value >> 64 << 64, 64)))
+
+
+_IPV4_BEHIND = frozenset(
+    int(ipaddress.ip_address(prefix)) >> 32 for prefix in ("::", "::ffff:0:0", "::ffff:0:0:0", "64:ff9b::")
+)
+"""/96 that an IPv4 address follows: compatible and mapped (RFC 4291 2.5.5), translated (RFC 2765), NAT64 (RFC 6052).
+6to4 (RFC 3056) and Teredo (RFC 4380) have theirs elsewhere."""
+_LOCAL_NAT64 = int(ipaddress.ip_address("64:ff9b:1::")) >> 80

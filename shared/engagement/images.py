@@ -11,7 +11,9 @@ from shared.engagement.character_references import decode_text
 TRANSPARENT_GIF = "data:image/gif;base64,R0lGODlhAQABAIAAAAAAAP///yH5BAEAAAAALAAAAAABAAEAAAICRAEAOw=="
 
 _INLINE = re.compile(r"(?:cid|data):", re.IGNORECASE)
-_CONTENT_ID = re.compile(r"""\bcid:([^\s"'<>()]+)""", re.IGNORECASE)
+# What may come first stands first: a body without a c is passed over several times as fast, and nothing else in this
+# process runs meanwhile.
+_CONTENT_ID = re.compile(r"""[cC](?<!\w[cC])[iI][dD]:([^\s"'<>()]+)""")
 _IGNORED_AROUND = "".join(map(chr, range(0x21)))
 _IGNORED_INSIDE = str.maketrans("", "", "\t\n\r")
 _BASE64_MARK = re.compile(r";[ ]*base64$", re.IGNORECASE | re.ASCII)

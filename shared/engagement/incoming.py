@@ -18,6 +18,10 @@ MAX_REFERENCES = 25
 """How many message ids of one message are looked at; a thread's nearest come first."""
 MAX_ID_LENGTH = 998
 """The longest line of a message (RFC 5322 section 2.1.1), and so the longest message id that can be one."""
+MAX_HEADERS = 500
+"""How many headers of a message are looked at; a message that travelled far has a hundred."""
+MAX_VALUE = MAX_REFERENCES * (MAX_ID_LENGTH + 2)
+"""How many characters of a header are looked at: the first, and of References the last, where the nearest stand."""
 
 
 class Nature(StrEnum):
@@ -76,7 +80,7 @@ def judge(message: Incoming, own: frozenset[str]) -> Judgement:
 def references(message: Incoming) -> tuple[str, ...]:
     """Return the ids of the messages that this one answers, nearest first: In-Reply-To, then References backwards."""
     found = [one for value in _values(message, "in-reply-to") for one in message_ids(value)]
-    found += [one for value in _values(message, "references") for one in reversed(message_ids(value))]
+    found += [one for value in _values(message, "references", last=True) for one in reversed(message_ids(value))]
     return tuple(dict.fromkeys(found))[:MAX_REFERENCES]
 
 
@@ -99,7 +103,7 @@ def identity(message: Incoming) -> str:
 
     It is the message id's, which copies in several mailboxes share; a message without one has its mailbox's own.
     """
-    ids = message_ids(message.message_id)
+    ids = message_ids(message.message_id[:MAX_VALUE])
     return hashlib.sha256((ids[0] if ids else f"item:{message.id}").encode("utf-8", "replace")).hexdigest()[:32]
 
 
@@ -217,8 +221,9 @@ def _words(message: Incoming, *names: str) -> Iterator[str]:
             yield re.sub(r"\([^()]*\)", "", value).strip().casefold()
 
 
-def _values(message: Incoming, name: str) -> Iterator[str]:
-    """Yield the values of every header of this name (in lower case), unfolded (RFC 5322 section 2.2.3)."""
-    for given, value in message.headers:
+def _values(message: Incoming, name: str, *, last: bool = False) -> Iterator[str]:
+    """Yield the values of every header of this name (in lower case), unfolded (RFC 5322 section 2.2.3): their first
+    `MAX_VALUE` characters, or the last ones."""
+    for given, value in message.headers[:MAX_HEADERS]:
         if given.strip().casefold() == name:
-            yield re.sub(r"[\r\n]+", " ", value)
+            yield re.sub(r"[\r\n]+", " ", value[-MAX_VALUE:] if last else value[:MAX_VALUE])

@@ -5,6 +5,7 @@ fetches are known by what they are. A pure function over one email's hits: run a
 observations it gives better labels.
 """
 
+from bisect import bisect_left
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -114,9 +115,15 @@ def _spread(email: Email, hits: Sequence[Observation], weights: list[list[Eviden
         ):
             continue
         shared = bool(people[o.source] - {o.agent}) or is_sender(email, o)
-        if not (shared and all(abs(o.at - hits[k].at) > 10 * MINUTE for k in known)):
+        if not (shared and _is_far(hits, known, o.at, 10 * MINUTE)):
             reason = max(weights[known[0]], key=lambda e: e.points).reason
             weights[i].append(Evidence(ENOUGH, f"the same machine elsewhere in this email: {reason}"))
+
+
+def _is_far(hits: Sequence[Observation], known: Sequence[int], at: int, span: int) -> bool:
+    """Whether none of the hits at the positions `known`, in the order of time, is within `span` ms of a moment."""
+    after = bisect_left(known, at - span, key=lambda k: hits[k].at)
+    return after == len(known) or hits[known[after]].at > at + span
 
 
 def _doubles(email: Email, hits: Sequence[Observation], weights: list[list[Evidence]]) -> None:

@@ -12,6 +12,9 @@ from shared.engagement.unsubscribing import says_unsubscribe
 # What the URL Standard (4.4) removes before it parses: C0 controls and spaces around, tabs and line ends anywhere.
 _AROUND = "".join(map(chr, range(0x21)))
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.\-]*):")
+MAX_LENGTH = 8192
+"""Characters of an address that are parsed; a link's token carries half of that at most. Host names take time with the
+square of their length (punycode, RFC 3492)."""
 _FOLLOWED_SCHEMES = frozenset({"http", "https"})
 _PLACEHOLDER = re.compile(
     r"\{\{[^{}]{1,200}\}\}|\{![^{}]{1,200}\}|\{%[^{}%]{1,200}%\}|%%[A-Za-z_][\w .:=\-]{0,200}%%|\*\|[^|*]{1,200}\|\*"
@@ -45,11 +48,13 @@ def judge(
     if _PLACEHOLDER.search(href):
         return Verdict(None, "template placeholder")
     link = _stripped(href)
-    scheme = _scheme(link)
+    scheme = _scheme(link[:MAX_LENGTH])
     if scheme is None:
         return Verdict(None, _why_relative(link))
     if scheme not in _FOLLOWED_SCHEMES:
         return Verdict(None, f"{scheme[:40]}: link")
+    if len(link) > MAX_LENGTH:
+        return Verdict(None, f"address too long: more than {MAX_LENGTH:,} characters")
     url = _parsed(link)
     if url is None:
         return Verdict(None, "not a valid address")
@@ -67,14 +72,15 @@ def target_of(href: str) -> str | None:
     """Where a browser goes for this link: the URL Standard's serialization of an absolute http or https URL, plain
     ASCII.
 
-    `href` is the attribute's value with its character references decoded. None where it is no such URL. Credentials
+    `href` is the attribute's value with its character references decoded. None where it is no such URL, or longer than
+    `MAX_LENGTH`. Credentials
     and fragment are kept: they are part of what the browser acts on. Lone surrogates count as U+FFFD, as in browsers.
 
     >>> target_of(" HTTPS://Exämple.com/ä b?q=ü#§")
     'https://xn--exmple-cua.com/%C3%A4%20b?q=%C3%BC#%C2%A7'
     """
     link = _stripped(href)
-    url = _parsed(link) if _scheme(link) in _FOLLOWED_SCHEMES else None
+    url = _parsed(link) if len(link) <= MAX_LENGTH and _scheme(link) in _FOLLOWED_SCHEMES else None
     return str(url.href) if url else None
 
 

@@ -19,6 +19,11 @@ from shared.engagement.tokens import derive_key
 
 MAX_BODY = 1024 * 1024
 """Bytes of a notification's body beyond which it is refused unread; Graph's are some hundred bytes a message."""
+MAX_NOTIFICATIONS = 2000
+"""Notifications of one body that are looked at; of Graph's no more fit into it."""
+MAX_VALUES = 50_000
+"""Braces, brackets and commas of a body beyond which it is refused unread: more than twice what the largest of Graph's
+own has, and few enough to be read in an instant."""
 MAX_CLIENT_STATE = 128
 """Characters that Graph takes for a client state."""
 MAX_ID = 512
@@ -56,15 +61,18 @@ def read_client_state(text: str, secrets: Mapping[int, bytes]) -> tuple[str, str
 def read_notifications(body: bytes, secrets: Mapping[int, bytes]) -> tuple[list[Notification], int]:
     """Return the distinct notifications of a body that are Graph's, in order, and how many are not.
 
-    Raises ValueError where the body is not a collection of notifications at all.
+    What stands beyond `MAX_NOTIFICATIONS` is not. Raises ValueError where the body is no collection of notifications,
+    or of more than anybody has to tell.
     """
+    if sum(map(body.count, (b"{", b"[", b","))) > MAX_VALUES:
+        raise ValueError(f"a collection of notifications has at most {MAX_VALUES:,} braces, brackets and commas")
     collection = orjson.loads(body)
     entries = collection.get("value") if isinstance(collection, dict) else None
     if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
         raise ValueError('a collection of notifications is needed: {"value": [{..}, ..]}')
-    read = [_read(entry, secrets) for entry in entries]
+    read = [_read(entry, secrets) for entry in entries[:MAX_NOTIFICATIONS]]
     genuine = [notification for notification in read if notification is not None]
-    return list(dict.fromkeys(genuine)), len(read) - len(genuine)
+    return list(dict.fromkeys(genuine)), len(entries) - len(genuine)
 
 
 def _read(entry: Mapping[str, Any], secrets: Mapping[int, bytes]) -> Notification | None:

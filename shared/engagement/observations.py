@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from shared.engagement import agents, networks
-from shared.engagement.hits import Hit, Kind
+from shared.engagement.hits import MAX_HEADER_LENGTH, Hit, Kind, source_of
 
 VERSION = 1
 
@@ -18,8 +18,9 @@ DAY = 86_400_000  # ms
 class Observation:
     """A hit without what identifies a person.
 
-    `source`, `network` and `agent` are keyed hashes (16 hex digits) of the address, of its /24 or /48, and of the user
-    agent; `network_class` and `agent_class` are those of `networks` and `agents`; `device` is words for a person.
+    `source`, `network` and `agent` are keyed hashes (16 hex digits) of the address (in IPv6 its /64), of its /24 or
+    /48, and of the user agent; `network_class` and `agent_class` are those of `networks` and `agents`; `device` is
+    words for a person.
     """
 
     id: str
@@ -36,8 +37,12 @@ class Observation:
     flags: tuple[str, ...]
 
 
-def observe(hit: Hit, key: bytes) -> Observation:
-    """Return what may be kept of `hit`; `key`, secret and the same for all hits of an organization, hides the rest."""
+def observe(hit: Hit, key: bytes, sender_source: str = "") -> Observation:
+    """Return what may be kept of `hit`; `key`, secret and the same for all hits of an organization, hides the rest.
+
+    `sender_source` is the `source_hash` of the email's sender. Those that were kept while a source in IPv6 was a single
+    address know the sender by that one, so a hit from it goes by it too.
+    """
     user_agent = hit.headers.get("user-agent", "")
     agent = agents.classify(user_agent)
     return Observation(
@@ -46,7 +51,7 @@ def observe(hit: Hit, key: bytes) -> Observation:
         item=hit.item,
         at=hit.at,
         method=hit.method,
-        source=_hash(key, "address", _canonical(hit.address)),
+        source=_source(key, hit.address, sender_source),
         network=_hash(key, "network", networks.neighbourhood(hit.address)),
         network_class=networks.classify(hit.address),
         agent=_hash(key, "agent", user_agent),
@@ -63,8 +68,10 @@ def source_hash(key: bytes, address: str, user_agent: str) -> str:
     """
     if not address:
         return ""
+    # Of a hit's agent no more is kept, and the two are compared.
+    user_agent = user_agent[:MAX_HEADER_LENGTH]
     agent = agents.classify(user_agent)
-    hashes = (_hash(key, "address", _canonical(address)), _hash(key, "agent", user_agent))
+    hashes = (_source(key, address), _hash(key, "agent", user_agent))
     return "|".join((*hashes, agent.kind, agent.device))
 
 
@@ -106,9 +113,13 @@ def _hash(key: bytes, purpose: str, text: str) -> str:
     ).hexdigest()
 
 
-def _canonical(address: str) -> str:
-    parsed = networks.parse(address)
-    return address if parsed is None else str(parsed)
+def _source(key: bytes, address: str, sender_source: str = "") -> str:
+    if sender_source and ":" in address:
+        parsed = networks.parse(address)
+        alone = _hash(key, "address", address if parsed is None else str(parsed))
+        if alone in sender_source:
+            return alone
+    return _hash(key, "address", source_of(address))
 
 
 _PREFETCH_HEADERS = ("sec-purpose", "purpose", "x-purpose", "x-moz")
@@ -160,22 +171,28 @@ _CHROMIUM_144 = 1_768_262_400_000
 """When Chromium 144 came out (13 January 2026), ms."""
 
 
+_LAST_ON_WINDOWS = frozenset({109})
+_LAST_ON_MAC = frozenset({67, 87, 103, 116, 128, 138, 150})
+"""The last Chromium for Windows 7 and 8, and for macOS 10.9, 10.10, 10.12, 10.14, 10.15, 11 and 12: they stay in use.
+Since Chromium 107 freezes what it says of the system, these Macs all say 10.15, and Windows 7 and 8 say 10."""
+
+
 def _age(at: int, agent: agents.Agent) -> Iterator[str]:
     """Yield how stale the Chromium of a desktop is: a browser updates itself, a scanner's image does not.
 
     Chromium came out 11.7 times a year from 2023 to 2026 (109 to 144), one version in 31 days; a faster pace later only
-    makes this more lenient. Windows 7 and 8 stay at 109, phones at what their maker left them: neither is judged.
+    makes this more lenient. Judged is what claims to be kept current: not phones, which have what their maker left
+    them, nor programs that embed a Chromium. Where many a system gets no newer one it is never called ancient.
     Stale versions are how gophish 2357 and 2646 knew scanners.
     """
     if agent.antique:
         yield "ancient-browser"
         return
-    if agent.kind != "browser" or not agent.chromium or agent.chromium == 109:
-        return
-    if not agent.device.endswith((" on Windows", " on Mac", " on Linux")):
+    last = _LAST_ON_MAC if agent.device.endswith(" on Mac") else _LAST_ON_WINDOWS
+    if not agent.current or not agent.chromium or agent.chromium in last:
         return
     days = (at - _CHROMIUM_144) / DAY - (agent.chromium - 144) * 31
-    if days > 760:
+    if days > 760 and agent.current == "yes":
         yield "ancient-browser"
     elif days > 400:
         yield "old-browser"

@@ -308,19 +308,21 @@ def around_sweeps(email: Email, hits: Sequence[Observation], found: Sequence[Swe
     ordered = sorted(found, key=lambda sweep: sweep.start)
     starts = [sweep.start for sweep in ordered]
     sources = [{hits[i].source for i in sweep.hits} | {hits[i].network for i in sweep.hits} for sweep in ordered]
+    agents_of = [{hits[i].agent for i in sweep.hits} for sweep in ordered]
     swept = {i for sweep in found for i in sweep.hits}
     for i, o in enumerate(hits):
         if i in swept or o.agent_class != "browser" or o.network_class in ("exchange-online", "icloud-relay"):
             continue
         until = bisect_right(starts, o.at + 2 * MINUTE)
-        for sweep, known in zip(ordered[max(0, until - 8) : until], sources[max(0, until - 8) : until], strict=True):
+        for number in range(max(0, until - 8), until):
+            sweep, known = ordered[number], sources[number]
             if o.at > sweep.end + 10 * SECOND:
                 continue
             if o.source in known or o.network in known:
                 yield i, Evidence(80, f"opened beside a machine that {sweep.evidence.reason}")
                 break
             alone = last[o.source] <= sweep.end + 10 * SECOND
-            alike = any(hits[k].agent == o.agent for k in sweep.hits)
+            alike = o.agent in agents_of[number]
             early = email.sent_at is not None and age(email, o) <= 30 * SECOND
             if o.kind not in CLICKS and o.at <= sweep.end and alone and alike and early:
                 yield i, Evidence(80, f"opened just before a machine {sweep.evidence.reason}")

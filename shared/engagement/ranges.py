@@ -1,5 +1,6 @@
 """A set of hit sequences, by writer, in a few bytes: which hits of a flood have been counted already."""
 
+from bisect import bisect_right
 from collections.abc import Iterable
 
 type Ranges = dict[str, list[list[int]]]
@@ -43,6 +44,18 @@ def add(ranges: Ranges, runs: Iterable[Run]) -> tuple[Ranges, int]:
     while len(result) > 1 and sum(len(kept) + 1 for kept in result.values()) > MAX_RANGES:
         del result[next(iter(result))]
     return result, new
+
+
+def holds(ranges: Ranges, run: Run) -> bool:
+    """Return whether the first hit of a run is among `ranges`.
+
+    >>> holds({"w": [[1, 4], [7, 7]]}, ("w", 4, 4)), holds({"w": [[1, 4]]}, ("w", 5, 5))
+    (True, False)
+    """
+    writer, first, _ = run
+    kept = ranges.get(writer, [])
+    before = bisect_right(kept, first, key=lambda one: one[0]) - 1
+    return before >= 0 and first <= kept[before][1]
 
 
 def _joined(runs: list[list[int]]) -> list[list[int]]:

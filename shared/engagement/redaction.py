@@ -20,15 +20,18 @@ _BARE_TOKEN = re.compile(
 )
 _LOCAL = r"[^\s\"'<>()\[\],;:=?&/\\@]"
 _LABELS = r"[^\s\"'<>()\[\],;:=?&/\\]"
-_DOMAIN = rf"(?:\[[^\]\s]*\]|{_LABELS}*)"
+# An address literal and a quoted local part are bounded (RFC 5321 sections 4.1.3 and 4.5.3.1.1, generously): where
+# nothing closes them, each place at which one could begin would be searched to the end.
+_DOMAIN = rf"(?:\[[^\]\s]{{,100}}+\]|{_LABELS}*)"
+_QUOTED = r'"(?:[^"\\\r\n]|\\.){,128}+"'
 # A run is entered at its start only and left at its end only, so that long texts take time in proportion.
 # Before the @ may stand what otherwise ends an address, too (RFC 5321 atext).
-_PLAIN = re.compile(rf"""(?:"(?:[^"\\\r\n]|\\.)*"|(?<!{_LOCAL}){_LOCAL}++)@{_DOMAIN}|['=?&/]@{_LABELS}+\.{_LABELS}+""")
-_ENCODED = re.compile(rf"(?<![^\s\"'<>()\[\],;:=?&/\\%])(?:(?!%40){_LOCAL})++%40{_DOMAIN}")
+_PLAIN = re.compile(rf"""(?:{_QUOTED}|(?<!{_LOCAL}){_LOCAL}++)@{_DOMAIN}|['=?&/]@{_LABELS}+\.{_LABELS}+""")
+_ENCODED = re.compile(rf"(?<![^\s\"'<>()\[\],;:=?&/\\])(?:%40)*+(?:(?!%40){_LOCAL})++%40{_DOMAIN}")
 _IPV6 = re.compile(r"(?<![\w:.])[0-9A-Fa-f]{0,4}(?::[0-9A-Fa-f]{0,4}){2,7}(?:\.\d{1,3}){0,3}(?![\w:]|\.\w)")
 _IPV4 = re.compile(r"(?<![\w.])\d{1,3}(?:\.\d{1,3}){3}(?!\w|\.\w)")
 _CREDENTIAL = re.compile(r"\b(Bearer|Basic|SharedKey(?:Lite)?)((?:\s|%20)+)[\w.~+/:=-]{16,}", re.IGNORECASE)
-_WEB_TOKEN = re.compile(r"\beyJ[\w-]+\.[\w-]+(?:\.[\w-]*)*")
+_WEB_TOKEN = re.compile(r"(?<![\w-])((?:(?!\beyJ)[\w-])*+)eyJ[\w-]++\.[\w-]+(?:\.[\w-]*)*")
 _NAMED = re.compile(
     r"""((?:\b(?:sig|AccountKey|SharedAccessKey|client_secret|client_assertion|access_token|TOKEN_SECRETS)|[?&]code)"""
     r"""["']?\s*(?:=|:|%3[Dd])\s*["']?)[^\s"'&;]+""",
@@ -48,7 +51,7 @@ def _redact_network(found: re.Match[str]) -> str:
 _RULES: tuple[tuple[tuple[str, ...], re.Pattern[str], str | Callable[[re.Match[str]], str]], ...] = (
     (("sig", "key", "secret", "assertion", "access_token", "code"), _NAMED, rf"\1{SECRET}"),
     (("bearer", "basic", "sharedkey"), _CREDENTIAL, rf"\1\2{SECRET}"),
-    (("eyj",), _WEB_TOKEN, SECRET),
+    (("eyj",), _WEB_TOKEN, rf"\1{SECRET}"),
     (("/", "%2f"), _TOKEN, rf"\1{TOKEN}"),
     (("a",), _BARE_TOKEN, TOKEN),
     (("@",), _PLAIN, ADDRESS),

@@ -1,8 +1,10 @@
 """The timeline of one email: every hit with its label and what it was merged into, and the counters that follow."""
 
+from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
+from shared.engagement.budgets import EMAIL_BUDGET, EmailBudget
 from shared.engagement.counting import Counters, count, merge
 from shared.engagement.hits import Kind
 from shared.engagement.labels import Email, Label, Observation, Verdict, judge
@@ -68,16 +70,32 @@ def _by_people(timeline: Timeline, kinds: Collection[Kind]) -> list[Event]:
 
 
 def within_budget(
-    held: Sequence[Observation], new: Sequence[Observation], budget: int = FLOOD_BUDGET
+    held: Sequence[Observation],
+    new: Sequence[Observation],
+    budget: int = FLOOD_BUDGET,
+    *,
+    of_email: int = EMAIL_BUDGET,
 ) -> tuple[list[Observation], list[Observation]]:
-    """Split new hits into those that are kept one by one and those beyond their source's budget."""
-    counts: dict[str, int] = {}
-    for observation in held:
-        counts[observation.source] = counts.get(observation.source, 0) + 1
+    """Split new hits into those that are kept one by one and those beyond their source's budget or their email's."""
+    counts: Counter[str] = Counter()
+    email = EmailBudget(of_email)
     kept: list[Observation] = []
     beyond: list[Observation] = []
-    for observation in sorted(new, key=lambda o: (o.at, o.id)):
-        used = counts.get(observation.source, 0)
-        counts[observation.source] = used + 1
-        (kept if used < budget else beyond).append(observation)
+
+    def keep(o: Observation) -> None:
+        counts[o.source] += 1
+        email.keep(o.source, o.kind, o.item, o.at)
+
+    for observation in sorted(held, key=_time):
+        keep(observation)
+    for o in sorted(new, key=_time):
+        if counts[o.source] < budget and email.has_room(o.source, o.kind, o.item, o.at):
+            keep(o)
+            kept.append(o)
+        else:
+            beyond.append(o)
     return kept, beyond
+
+
+def _time(observation: Observation) -> tuple[int, str]:
+    return observation.at, observation.id

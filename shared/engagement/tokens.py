@@ -22,7 +22,6 @@ import hmac
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from functools import lru_cache
 from types import MappingProxyType
 from uuid import UUID
 
@@ -106,6 +105,8 @@ def verify(path: str, secrets: Mapping[int, bytes], imported: LinkKeys = Mapping
     signed = secret is not None and hmac.compare_digest(tag, _tag(body, secret, organization))
     if not signed and not _is_signed_elsewhere(body, tag, imported.get((organization, body[1]), ())):
         return None
+    if signed and secret is not None:
+        _remember(secret, organization)
     return Token(
         key=body[1],
         organization=organization,
@@ -117,7 +118,6 @@ def verify(path: str, secrets: Mapping[int, bytes], imported: LinkKeys = Mapping
     )
 
 
-@lru_cache(maxsize=4096)
 def derive_key(secret: bytes, organization: str, purpose: str) -> bytes:
     """Return the 32-byte key of one organization for one purpose, by HKDF-Expand with one block (RFC 5869)."""
     return hmac.digest(secret, f"email-engagement/{purpose}/{organization}\x01".encode(), hashlib.sha256)
@@ -133,12 +133,21 @@ def _is_signed_elsewhere(body: bytes, tag: bytes, keys: Iterable[bytes]) -> bool
 
 
 def _tag(body: bytes, secret: bytes, organization: str) -> bytes:
-    signing = _signer(secret, organization).copy()
+    kept = _signers.get((secret, organization))
+    signing = _signer(secret, organization) if kept is None else kept.copy()
     signing.update(body)
     return signing.digest()[:_TAG_LENGTH]
 
 
-@lru_cache(maxsize=4096)
 def _signer(secret: bytes, organization: str) -> hmac.HMAC:
     """Return an HMAC that has the organization's key in it already; a copy costs a third of a new one."""
     return hmac.new(link_key(secret, organization), digestmod=hashlib.sha256)
+
+
+_signers: dict[tuple[bytes, str], hmac.HMAC] = {}
+"""Of organizations that a token was proven of: as many as the operator has made, whatever names strangers send."""
+
+
+def _remember(secret: bytes, organization: str) -> None:
+    if (secret, organization) not in _signers:
+        _signers[secret, organization] = _signer(secret, organization)

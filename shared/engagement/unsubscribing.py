@@ -4,6 +4,8 @@ import re
 import unicodedata
 from urllib.parse import unquote
 
+from shared.engagement.unaccented import unaccented
+
 # Per language, the stems that a link to unsubscribe has in its text or its address. Compared after `_plain`: case
 # folded, without accents, every run of spaces, hyphens, underscores, dots and apostrophes one space. A stem must not be
 # part of the words for subscribing ("abonnieren", "s'inscrire", "subscribe").
@@ -69,13 +71,13 @@ _STROKES = str.maketrans("ıđłø", "idlo")
 def _plain(text: str) -> str:
     text = text.casefold()
     if not text.isascii():
-        text = "".join(filter(_is_kept, unicodedata.normalize("NFKD", text))).translate(_STROKES)
+        text = "".join(filter(_is_visible, unaccented(text))).translate(_STROKES)
     return _SEPARATORS.sub(" ", text)
 
 
-def _is_kept(character: str) -> bool:
-    """Neither an accent nor invisible, as a soft hyphen is."""
-    return not unicodedata.combining(character) and unicodedata.category(character) != "Cf"
+def _is_visible(character: str) -> bool:
+    """Not invisible, as a soft hyphen is."""
+    return unicodedata.category(character) != "Cf"
 
 
 _PLAIN_STEMS = sorted({_plain(stem) for stems in _STEMS.values() for stem in stems})

@@ -3,9 +3,10 @@ the hours in which they opened mail, the organization's zone. What does not say 
 """
 
 import math
+import re
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
@@ -38,12 +39,13 @@ class Person:
 @dataclass(frozen=True, slots=True)
 class Whereabouts:
     """The zone (an IANA name, or None), where it comes from in words, the country (code) whose holidays they have, if
-    known, and what was looked at before and did not say, each in words."""
+    known, what was looked at before and did not say, each in words, and the state of that country ("" not known)."""
 
     zone: str | None
     source: str
     country: str | None = None
     passed_over: tuple[str, ...] = ()
+    state: str = ""
 
 
 def complaint(name: str) -> str:
@@ -55,7 +57,8 @@ def complaint(name: str) -> str:
     if name in places.zone_names():
         return ""
     shown = f"'{name[:60].encode('ascii', 'backslashreplace').decode()}' is not a time zone"
-    proper = next((known for known in places.zone_names() if known.casefold() == name.strip().casefold()), None)
+    folded = name[:60].strip().casefold()
+    proper = next((known for known in places.zone_names() if known.casefold() == folded), None)
     if proper:
         return f"{shown}: it is spelled '{proper}'"
     return f"{shown}: give a name of the IANA time zone database, such as Europe/Berlin or America/New_York"
@@ -68,7 +71,13 @@ def find_zone(person: Person, organization_zone: str, now: datetime) -> Whereabo
     number of another country than the address's contradicts it and is passed over, and so is the organization's zone
     where it is none of that country's.
     """
-    country = places.find_country(person.country)
+    place = places.locate(person.country, person.state or person.city.partition(",")[2])
+    country = place.country if place else None
+    found = _find(replace(person, state=place.state) if place else person, country, organization_zone, now)
+    return replace(found, state=place.state) if place and found.country == country else found
+
+
+def _find(person: Person, country: str | None, organization_zone: str, now: datetime) -> Whereabouts:
     passed: list[str] = []
     if person.timezone:
         if not complaint(person.timezone):
@@ -146,6 +155,8 @@ def _why_not(person: Person, country: str) -> str:
     return f"{several}, and {given} does not say which" if given else f"{several}, and their address names no state"
 
 
+_ABROAD = re.compile(r"^[\s(]*\+?(?:0011|011|00)[\s)-]*")
+
 OFFICIAL = {"CN": "Asia/Shanghai", "UA": "Europe/Kyiv", "UZ": "Asia/Tashkent"}
 """Countries that keep one time by law, whatever else the database lists of what is kept there locally."""
 
@@ -161,8 +172,16 @@ def _by_phones(
         try:
             parsed = phonenumbers.parse(number, country)
         except phonenumbers.NumberParseException:
-            passed.append(f"a phone number of theirs {'has no country code' if country is None else 'cannot be read'}")
-            continue
+            parsed = None
+        if parsed is None or not phonenumbers.is_valid_number(parsed):
+            # Dialled abroad: 00 in most countries, 011 in America, whatever country the address names.
+            try:
+                parsed = phonenumbers.parse(_ABROAD.sub("+", number, count=1), None)
+            except phonenumbers.NumberParseException:
+                if parsed is None:
+                    words = "has no country code" if country is None else "cannot be read"
+                    passed.append(f"a phone number of theirs {words}")
+                    continue
         region = phonenumbers.region_code_for_number(parsed)
         if not phonenumbers.is_valid_number(parsed) or region is None:
             passed.append("a phone number of theirs is not one that exists")

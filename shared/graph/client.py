@@ -6,6 +6,7 @@ Every call asks for immutable ids (learn.microsoft.com/graph/outlook-immutable-i
 """
 
 import asyncio
+import contextlib
 import importlib
 import ipaddress
 import json
@@ -24,6 +25,7 @@ from shared.settings import SettingError, settings
 
 if TYPE_CHECKING:
     from azure.core.credentials import AccessToken
+    from kiota_abstractions.request_information import RequestInformation
     from msgraph.graph_service_client import GraphServiceClient
 
 SCOPE = "https://graph.microsoft.com/.default"
@@ -146,6 +148,37 @@ async def ask[T](call: Awaitable[T], timeout: float = CALL_TIMEOUT) -> T:
         raise Unreachable(0, type(error).__name__) from None
     except json.JSONDecodeError:
         raise Unreachable(0, "UnreadableAnswer") from None
+
+
+async def read_start(tenant: str, wanted: "RequestInformation", most: int) -> bytes:
+    """Return the first `most` bytes of what a request answers and read no further, which no call of the SDK does.
+
+    To be awaited through `ask`; raises as that does.
+    """
+    client = await graph_client(tenant)
+    http = _clients[asyncio.get_running_loop(), tenant][1]
+    async with contextlib.aclosing(
+        await http.send(await client.request_adapter.convert_to_native_async(wanted), stream=True)
+    ) as response:
+        chunks, length = [], 0
+        async for chunk in response.aiter_bytes():
+            chunks.append(chunk)
+            length += len(chunk)
+            if length >= most:
+                break
+    text = b"".join(chunks)[:most]
+    if response.status_code >= 400:
+        raise error_for(response.status_code, response.headers, *_named(text))
+    return text
+
+
+def _named(answer: bytes) -> tuple[str, str]:
+    """Return the code and the message of an error that Graph answers with, "" where it names none."""
+    try:
+        error = json.loads(answer)["error"]
+        return str(error["code"]), str(error["message"])
+    except (ValueError, LookupError, TypeError):
+        return "", ""
 
 
 def error_for(status: int, headers: Mapping[str, str], code: str, message: str) -> GraphError:

@@ -1,7 +1,7 @@
 """Followed files in OneDrive: upload, and a link that anybody may view.
 
-`tenant` is an Entra tenant id, `user` the address of the user whose drive it is. Raises `Throttled` and `Unreachable`
-of `shared.graph.client`, and `SharingForbidden` where the file cannot be shared this way.
+`tenant` is an Entra tenant id, `user` the object id or sign-in name of the user whose drive it is. Raises `Throttled`
+and `Unreachable` of `shared.graph.client`, and `SharingForbidden` where the file cannot be shared this way.
 Sources: learn.microsoft.com/graph/api/driveitem-put-content, driveitem-createuploadsession, driveitem-createlink.
 """
 

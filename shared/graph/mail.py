@@ -1,7 +1,8 @@
 """Mail of one mailbox through Microsoft Graph: a draft, its attachments, sending it, and what became of it.
 
-`tenant` is an Entra tenant id, `mailbox` a user's address, ids are immutable. Everything raises `Throttled`,
-`Unreachable` and `Rejected` of `shared.graph.client`. Source: learn.microsoft.com/graph/api/resources/message.
+`tenant` is an Entra tenant id, `mailbox` a user's object id (Graph takes a sign-in name too), ids of messages are
+immutable. Everything raises `Throttled`, `Unreachable` and `Rejected` of `shared.graph.client`. Source:
+learn.microsoft.com/graph/api/resources/message.
 """
 
 from collections.abc import Sequence
@@ -23,7 +24,7 @@ EMAIL_ID_PROPERTY = "String {6f1b1b52-5c0b-4a5e-9d27-0f6a6c2f9a11} Name EmailEng
 SMALL_ATTACHMENT = 3_000_000
 """Bytes from which an attachment needs an upload session (learn.microsoft.com/graph/outlook-large-attachments)."""
 
-_STATE = ["id", "conversationId", "internetMessageId", "isDraft", "parentFolderId", "sentDateTime"]
+_STATE = ["id", "conversationId", "internetMessageId", "isDraft", "parentFolderId", "sentDateTime", "from"]
 _UPLOAD_RANGE = 12 * 320 * 1024
 """Bytes of one range: under 4 MB and, as OneDrive wants it, a multiple of 320 KiB."""
 
@@ -62,7 +63,7 @@ class Notice:
 
 @dataclass(frozen=True, slots=True)
 class MessageState:
-    """What Graph says of a message; `sent_at` is None or in UTC."""
+    """What Graph says of a message; `sent_at` is None or in UTC, `sender` is the address in From, "" where none is."""
 
     id: str
     conversation: str
@@ -70,6 +71,7 @@ class MessageState:
     is_draft: bool
     folder: str
     sent_at: datetime | None
+    sender: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -274,6 +276,7 @@ def _recipients(mailboxes: Sequence[Mailbox]) -> "list[Recipient]":
 def _state(message: "Message | None") -> MessageState:
     if message is None or not message.id:
         raise Unreachable(0, "UnreadableAnswer")
+    author = message.from_.email_address if message.from_ else None
     return MessageState(
         id=message.id,
         conversation=message.conversation_id or "",
@@ -281,4 +284,5 @@ def _state(message: "Message | None") -> MessageState:
         is_draft=bool(message.is_draft),
         folder=message.parent_folder_id or "",
         sent_at=message.sent_date_time,
+        sender=(author.address if author else None) or "",
     )

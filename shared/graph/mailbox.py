@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from shared.engagement.incoming import Incoming
 from shared.engagement.plain_text import harmless
-from shared.graph.client import Rejected, ask, graph_client
+from shared.graph.client import Rejected, ask, graph_client, read_start
 
 if TYPE_CHECKING:
     from msgraph.generated.models.message import Message
@@ -141,16 +141,16 @@ async def get_content(tenant: str, user: str, message: str) -> Content | None:
     )
 
 
-async def get_mime(tenant: str, user: str, message: str) -> bytes:
-    """Return a message's MIME text (RFC 5322), b"" where the mailbox has it no more."""
+async def get_mime(tenant: str, user: str, message: str, most: int) -> bytes:
+    """Return a message's MIME text (RFC 5322), its first `most` bytes; b"" where the mailbox has it no more."""
     client = await graph_client(tenant)
+    wanted = client.users.by_user_id(user).messages.by_message_id(message).content.to_get_request_information()
     try:
-        found = await ask(client.users.by_user_id(user).messages.by_message_id(message).content.get())
+        return await ask(read_start(tenant, wanted, most))
     except Rejected as error:
         if error.status == 404:
             return b""
         raise
-    return found or b""
 
 
 async def _get_message(

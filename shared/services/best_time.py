@@ -10,6 +10,7 @@ from shared.engagement.zones import find_zone
 from shared.services.errors import Missing, Refused
 from shared.services.habits import person_of
 from shared.storage import opens, records
+from shared.storage.calls import side_by_side
 from shared.storage.organizations import Organization
 from shared.storage.tables import Entity
 
@@ -25,12 +26,12 @@ async def best_time(organization: Organization, people: Sequence[tuple[str, str]
     people = list(dict.fromkeys(people))
     if not 1 <= len(people) <= MAX_RECIPIENTS:
         raise Refused(f"BestTimeToEmail takes 1 to {MAX_RECIPIENTS} recipients, not {len(people)}.")
-    found = await asyncio.gather(*(records.get(organization, table, key) for table, key in people))
+    found = await side_by_side(lambda person: records.get(organization, *person), people)
     for (table, key), record in zip(people, found, strict=True):
         if record is None:
             raise Missing(f"{table} With Id = {key} Does Not Exist")
-    times = await asyncio.gather(
-        *(opens.read(organization, opens.of_person(key), opens.NEWEST_OF_PERSON) for _, key in people)
+    times = await side_by_side(
+        lambda person: opens.read(organization, opens.of_person(person[1]), opens.NEWEST_OF_PERSON), people
     )
     everybody = []
     if len(people) == 1:
@@ -52,5 +53,5 @@ def _advise(
     people = []
     for record, own in zip(found, times, strict=True):
         person = person_of(record, own)
-        people.append(Known(find_zone(person, settings["ee_timezone"], now), person.state, own))
+        people.append(Known(find_zone(person, settings["ee_timezone"], now), own))
     return advise(people, week, everybody, now)

@@ -14,6 +14,7 @@ from typing import Any
 
 from shared.engagement.options import PENDING_SEND, SENDING
 from shared.engagement.times import from_milliseconds, milliseconds, parse_iso
+from shared.services.senders import mailbox_of
 from shared.settings import settings
 from shared.storage import agenda, emails
 from shared.storage.contention import insist
@@ -96,6 +97,7 @@ async def take(organization: Organization, id: str, clock: Clock) -> Claim | tim
             "_attempt": claim.attempt,
             "_since": email.get("_since") or iso(now),
             "_claimedto": iso(now + _length()),
+            "_mailbox": await mailbox_of(organization, email),
         }
         await step("agenda", agenda.add(agenda.Entry(now + _length(), "deliver", organization.name, id)))
         await step("claim", emails.commit(organization, email, changes))

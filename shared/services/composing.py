@@ -35,7 +35,8 @@ from shared.services.caller import Caller
 from shared.services.claiming import scheduled
 from shared.services.drafts import delete_blobs, is_undone, read_own, stamp
 from shared.services.errors import Missing, Refused
-from shared.services.parties import Party, check_parties, make_rows, replace_rows
+from shared.services.parties import Party, check_parties, make_rows, parties_of, replace_rows
+from shared.services.recipients import address_columns, address_rows, read_people
 from shared.services.rights import demand_ownership, demand_write
 from shared.services.versions import demand_version
 from shared.storage import blobs, emails, records
@@ -60,7 +61,9 @@ AROUND = frozenset({
 type Finish = Callable[[EmailPartition], Awaitable[EmailPartition]]
 """Returns an email as it is to be written, from how it was composed."""
 
-_CLOSINGS = frozenset({COMPLETED, SENT, RECEIVED, CANCELED})
+_GONE = frozenset({COMPLETED, SENT, RECEIVED})
+"""What a mail is that went out by other means."""
+_CLOSINGS = _GONE | {CANCELED}
 
 _log = logging.getLogger(__name__)
 
@@ -86,17 +89,16 @@ async def create_email(
     """
     made = id or str(uuid.uuid4())
     owner = columns.get("ownerid") or caller.user
-    demand_ownership(caller, owner)
-    outgoing = columns.get("directioncode") is not False
+    outgoing = _is_outgoing(columns)
     if outgoing and not any(party.mask == SENDER for party in parties):
         parties = (Party(SENDER, "systemuser", caller.user), *parties)
     check_body(body)
     _check_schedule(columns, now)
-    check_parties(caller, parties, outgoing=outgoing)
+    _demand_right(caller, {}, {**columns, "ownerid": owner, "statuscode": DRAFT}, parties, chosen=True)
     if len(attachments) > MAX_ATTACHMENTS:
         raise Refused(f"An email has at most {MAX_ATTACHMENTS} attachments.")
     files = [attaching.check(organization, attachment) for attachment in attachments]
-    party_rows = await make_rows(organization, made, parties)
+    party_rows = await make_rows(organization, made, parties, outgoing=outgoing)
     if await emails.get_email(organization, made, ("RowKey",)) is not None:
         raise Conflict(409, "EntityAlreadyExists")
     email = {
@@ -172,10 +174,16 @@ async def change_email(
         move = _transition(old, changes, now)
         wanted = {**{k: v for k, v in changes.items() if k not in ("statecode", "statuscode")}, **move}
         _check_changes(old, move, wanted, parties is not None, body is not None)
-        rows: list[Operation] = []
+        chosen = parties if parties is not None else parties_of(partition.parties)
+        _demand_right(caller, old, {**old, **wanted}, chosen, chosen=parties is not None)
+        outgoing, party_rows, rows = _is_outgoing({**old, **wanted}), list(partition.parties), list[Operation]()
         if parties is not None:
-            check_parties(caller, parties, outgoing=old.get("directioncode") is not False)
-            rows = replace_rows(partition.parties, await make_rows(organization, id, parties))
+            party_rows = await make_rows(organization, id, parties, outgoing=outgoing)
+            rows = replace_rows(partition.parties, party_rows)
+        if outgoing and move.get("statuscode") in _GONE:
+            people = await read_people(organization, party_rows)
+            wanted |= {**address_columns(people), "messageid": None}
+            rows += address_rows(people) if parties is None else []
         if body is not None:
             wanted["_body"] = new_body or None
         due = _due(old, wanted, now)
@@ -273,6 +281,24 @@ def _transition(email: Entity, changes: Mapping[str, Any], now: datetime) -> dic
         }
     hint = "; call SendEmail to send it" if status in (PENDING_SEND, SENDING) else ""
     raise Refused(f"The email is {STATUS_NAMES[current]} and cannot become {STATUS_NAMES[status]}{hint}.")
+
+
+def _demand_right(
+    caller: Caller, old: Mapping[str, Any], new: Mapping[str, Any], parties: Sequence[Party], *, chosen: bool
+) -> None:
+    """Raise `Denied` or `Refused` where the caller may not make an email `new` of `old` ({} where it is made): what may
+    not be made may not come to be by a change. `chosen` says that the caller gave its `parties`."""
+    if new.get("ownerid") != old.get("ownerid"):
+        demand_ownership(caller, str(new.get("ownerid")))
+    moved, outgoing = new.get("statuscode") != old.get("statuscode"), _is_outgoing(new)
+    if moved and new.get("statuscode") == SENT and not outgoing:
+        raise Refused("The email is an incoming one (directioncode false): it can be Received, not Sent.")
+    if chosen or outgoing != _is_outgoing(old) or (moved and new.get("statuscode") in _GONE):
+        check_parties(caller, parties, outgoing=outgoing)
+
+
+def _is_outgoing(email: Mapping[str, Any]) -> bool:
+    return email.get("directioncode") is not False
 
 
 def _check_changes(

@@ -31,6 +31,7 @@ from shared.services.preparing import prepare, reader
 from shared.services.recipients import (
     check_enabled,
     check_recipients,
+    check_sender,
     read_people,
     read_restrictions,
     recipients_of,
@@ -144,6 +145,8 @@ async def _carry_out_or_explain(claim: Claim) -> timedelta | None:
 
 
 async def _carry_out(claim: Claim) -> timedelta | None:
+    if not claim.email.get("_mailbox"):
+        raise _CannotSend("its sender is not a user: choose a systemuser")
     if claim.email.get("_intent"):
         return await _resolve(claim)
     state = await _look(claim) or await _find(claim)
@@ -172,7 +175,7 @@ async def _demand_enabled(claim: Claim) -> None:
     scheduled does not go out any more. Asked before anything is made, and again as the last thing before it leaves."""
     parties = (await _read(claim)).parties
     senders = [str(row.get("partyid") or "") for row in parties if row["participationtypemask"] == SENDER]
-    for user in filter(None, dict.fromkeys([*senders, str(claim.email.get("_submitter") or "")])):
+    for user in filter(None, dict.fromkeys([*senders, str(claim.email.get("_submittedby") or "")])):
         try:
             check_enabled(await records.get(claim.organization, "systemuser", user))
         except Refused as error:
@@ -180,11 +183,13 @@ async def _demand_enabled(claim: Claim) -> None:
 
 
 async def _judge(claim: Claim) -> None:
-    """Judge recipients and consent as they are now: the mail may have waited for months since it was sent."""
+    """Judge sender, recipients and consent as they are now: the mail may have waited for months since it was sent."""
     parties = (await _read(claim)).parties
     restrictions = await read_restrictions(claim.organization, parties)
-    recipients = recipients_of(await read_people(claim.organization, parties))
+    people = await read_people(claim.organization, parties)
+    recipients = recipients_of(people)
     try:
+        check_sender(people)
         check_recipients(claim.organization, recipients)
     except Refused as error:
         raise _CannotSend(str(error)) from None
@@ -200,7 +205,7 @@ async def _judge(claim: Claim) -> None:
 
 async def _look(claim: Claim) -> mail.MessageState | None:
     """Return the state of the message that is recorded as the draft, None where none is or it is gone."""
-    if not claim.email.get("_draft"):
+    if not claim.email.get("_draft") or not claim.email.get("_mailbox"):
         return None
     try:
         return await step("look", mail.get_message(*_place(claim), claim.email["_draft"]))
@@ -262,12 +267,10 @@ async def _index(claim: Claim, state: mail.MessageState) -> None:
         if key:
             hashed = records.hashed_key(key)
             await step(f"index {table}", records.put(claim.organization, table, hashed, {"email": claim.id}))
-    sender = next((row for row in (await _read(claim)).parties if row["participationtypemask"] == SENDER), None)
-    if sender is not None and sender.get("partyid"):
-        try:
-            await follow_mailbox(claim.organization, sender["partyid"], claim.email["sender"], claim.clock())
-        except StorageError as error:
-            _log.warning("replies to %s of %s may be missed: %s", claim.id, claim.organization.name, error.code)
+    try:
+        await follow_mailbox(claim.organization, claim.email["_mailbox"], claim.email["sender"], claim.clock())
+    except StorageError as error:
+        _log.warning("replies to %s of %s may be missed: %s", claim.id, claim.organization.name, error.code)
 
 
 async def _send(claim: Claim, state: mail.MessageState) -> None:
@@ -317,6 +320,8 @@ async def _finish(claim: Claim, state: mail.MessageState) -> None:
         "actualend": sent_at,
         "modifiedon": iso_seconds(milliseconds(claim.clock())),
         "messageid": state.internet_id or claim.email.get("messageid"),
+        # Microsoft 365 says which address it sent from; the user's row is what an administrator wrote.
+        "sender": state.sender or claim.email.get("sender"),
         "_conversation": state.conversation or claim.email.get("_conversation"),
         "ee_lateby": _seconds_late(claim),
         "_sentbody": None,
@@ -373,7 +378,7 @@ async def _wait(claim: Claim, error: Throttled | Unreachable) -> timedelta | Non
 async def _discard_draft(claim: Claim) -> None:
     """Delete the recorded draft if it still is one."""
     draft = claim.email.get("_draft")
-    if not draft:
+    if not draft or not claim.email.get("_mailbox"):
         return
     try:
         state = await mail.get_message(*_place(claim), draft)

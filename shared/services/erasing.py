@@ -47,7 +47,7 @@ _SAYS_DONE = timedelta(minutes=10)
 _ON_ITS_WAY = timedelta(minutes=1)
 _WHO = ("emailaddress", "interactionpartyid", "interactionrepliedby", "interactionreplyid")
 """Columns of an interaction that say whose it is."""
-_OF_HITS = ("lastopenedtime", "_counted", "_readat", "_frozen")
+_OF_HITS = ("lastopenedtime", "_counted", "_readat", "_frozen", "_flooded")
 _KEPT_OF_PARTY = frozenset({"PartitionKey", "RowKey", "activitypartyid", "participationtypemask"})
 
 

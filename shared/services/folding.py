@@ -8,22 +8,25 @@ import asyncio
 import logging
 import time
 import uuid
-from collections.abc import Container, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
 import orjson
 
 from shared import metrics
-from shared.engagement import frozen, ranges
+from shared.engagement import flooded, frozen, ranges
 from shared.engagement.counting import Counters
+from shared.engagement.flooded import Counted, Flooded
 from shared.engagement.hits import Kind
 from shared.engagement.labels import Email, Label, Observation, dump, load, observe
 from shared.engagement.options import is_recipient
 from shared.engagement.reading_times import dump as dump_times
 from shared.engagement.reading_times import reading_times
 from shared.engagement.timeline import Event, Timeline, alert_at, first_by_person, tell, within_budget
-from shared.engagement.times import MAX_TIME, from_milliseconds, iso_seconds, milliseconds, parse_iso
+from shared.engagement.times import from_milliseconds, iso_seconds, milliseconds, parse_iso
 from shared.engagement.tokens import derive_key
 from shared.services import alerting, consenting, habits
 from shared.services.recording import is_busy
@@ -37,19 +40,29 @@ from shared.storage.tables import Entity, Operation
 
 BUSY_DELAY = timedelta(seconds=2)
 IDLE_DELAY = timedelta(seconds=5)
+MAX_DELAY = timedelta(seconds=20)
+HITS_A_SECOND = 1000
+"""A partition is left alone a second longer for each so many hits that its last fold had to read and judge again: what
+comes meanwhile costs one more such fold, not many."""
 GRACE_SECONDS = 5
 """How long after its minute a partition may still receive rows of its own accord."""
 SWEEP_SECONDS = 90
+MAX_HITS = 5_000
 MAX_ROWS = 500
-"""How many group commits, of up to 100 hits, one message takes; where there are more, the next one follows at once."""
+"""How many hits, and in how many group commits, one message takes, a page of the journal more at most; where there are
+more, the next one follows at once."""
 MAX_ROWS_WHILE_BUSY = 5
-"""How many where this very process is being hammered, and none of an open minute: recipients first."""
+"""In how many group commits where this very process is being hammered, and none of an open minute: recipients first."""
 
 _PARALLEL_EMAILS = 8
 _THREAD_FROM = 300
 """From how many hits the timeline is told in a thread, so that no recipient in this process waits for it."""
+_thread = ThreadPoolExecutor(1, "fold")
+"""One thread for all: several would take turns with the event loop's, and recipients would wait for each of them."""
 
 _in_hand: set[tuple[str, str]] = set()
+_left_alone: dict[tuple[str, str], datetime] = {}
+"""Partitions that are left alone for longer than usual, and until when: many messages may speak of one."""
 
 _log = logging.getLogger(__name__)
 
@@ -57,20 +70,27 @@ _log = logging.getLogger(__name__)
 async def fold_partition(organization_name: str, partition: str, now: datetime) -> timedelta | None:
     """Fold a journal partition; return when to look again, None when nothing more will come or it is in hand already.
 
-    A second message for what this process is folding would only contend with it; whoever is at it looks again.
+    A second message for what this process is folding, or leaves alone for a while, would only contend with it; whoever
+    is at it looks again.
     """
     organization = await find_organization(organization_name)
     if organization is None:
         _log.warning("hits of organization %s are not folded: there is no such organization", organization_name)
         return None
     key = (organization_name, partition)
-    if key in _in_hand:
+    if key in _in_hand or now < _left_alone.get(key, now):
         return None
     _in_hand.add(key)
+    _left_alone.pop(key, None)
     try:
-        return await _fold_partition(organization, partition, now)
+        again = await _fold_partition(organization, partition, now)
     finally:
         _in_hand.discard(key)
+    if again is not None and again > IDLE_DELAY:
+        for old in [old for old, until in _left_alone.items() if until <= now]:
+            del _left_alone[old]
+        _left_alone[key] = now + again
+    return again
 
 
 async def _fold_partition(organization: Organization, partition: str, now: datetime) -> timedelta | None:
@@ -78,13 +98,24 @@ async def _fold_partition(organization: Organization, partition: str, now: datet
     is_open, hammered = now.timestamp() < closes_at, is_busy()
     if is_open and hammered:
         return IDLE_DELAY
-    limit = MAX_ROWS_WHILE_BUSY if hammered else MAX_ROWS
-    rows = await journal.read_rows(organization, partition, limit)
-    if rows:
-        await _fold_hits(organization, [hit for row in rows for hit in journal.hits_of(row)], now)
-        await journal.delete_rows(organization, rows)
-        return timedelta(0) if len(rows) >= limit and not hammered else BUSY_DELAY
+    entities = MAX_ROWS_WHILE_BUSY if hammered else MAX_ROWS
+    keys, rows, is_cut = await journal.read_hits(organization, partition, MAX_HITS, entities)
+    if keys:
+        judged = await _fold_hits(organization, rows, now)
+        await journal.delete_rows(organization, keys)
+        if is_cut and not hammered:
+            return timedelta(0)
+        return pause_after(judged)
     return IDLE_DELAY if is_open else None
+
+
+def pause_after(judged: int) -> timedelta:
+    """Return how long a partition is left alone after a fold that judged so many hits.
+
+    >>> [pause_after(judged).seconds for judged in (10, 5_000, 40_000)]
+    [2, 7, 20]
+    """
+    return min(BUSY_DELAY + timedelta(seconds=judged // HITS_A_SECOND), MAX_DELAY)
 
 
 async def fold_email(organization_name: str, email_id: str, now: datetime) -> None:
@@ -109,39 +140,53 @@ async def sweep(now: datetime) -> None:
     metrics.JOURNAL_AGE.set(oldest)
 
 
-async def _fold_hits(organization: Organization, rows: Sequence[journal.Row], now: datetime) -> None:
+async def _fold_hits(organization: Organization, rows: Sequence[journal.Row], now: datetime) -> int:
+    """Fold hits on any emails; return how many hits were judged, those that had been there before too."""
     by_email: dict[str, list[journal.Row]] = {}
     for row in rows:
         by_email.setdefault(row["email"], []).append(row)
     gate = asyncio.Semaphore(_PARALLEL_EMAILS)
     started = time.monotonic()
 
-    async def one(email_id: str, own: Sequence[journal.Row]) -> None:
+    async def one(email_id: str, own: Sequence[journal.Row]) -> int:
         async with gate:
-            await _fold_email(organization, email_id, own, now)
+            judged = await _fold_email(organization, email_id, own, now)
         received = [journal.received_at(row) for row in own if journal.counted_run(row) is None]
         if received:
             waited = now.timestamp() - min(received) / 1000
             metrics.FOLD_LAG.record(max(0.0, waited) + time.monotonic() - started, organization.name)
+        return judged
 
     # Every email gets its turn even where one fails; the first failure is then the message's, which comes again.
     results = await asyncio.gather(*(one(*item) for item in by_email.items()), return_exceptions=True)
+    judged = 0
     for result in results:
         if isinstance(result, BaseException):
             raise result
+        judged += result
+    return judged
 
 
-async def _fold_email(organization: Organization, email_id: str, rows: Sequence[journal.Row], now: datetime) -> None:
-    counted = [run for row in rows if (run := journal.counted_run(row)) is not None]
-    new = [_observe(organization.name, row) for row in rows if journal.counted_run(row) is None]
+async def _fold_email(organization: Organization, email_id: str, rows: Sequence[journal.Row], now: datetime) -> int:
+    """Fold hits on one email; return how many were judged."""
+    counts = [counted for row in rows if (counted := journal.counted(row)) is not None]
+    new = [row for row in rows if journal.counted(row) is None]
 
-    async def attempt() -> None:
-        partition = await emails.read_partition(organization, email_id, interactions=True)
-        if partition is not None and await _may_be_kept(organization, partition, now):
-            oldest = oldest_kept(organization, now)
-            await _commit(organization, partition, [one for one in new if one.at >= oldest], counted, now)
+    async def attempt() -> int:
+        # Where hits are only counted, what is known of all the others does not matter.
+        only_counted = bool(counts) and not new
+        partition = await emails.read_partition(
+            organization, email_id, interactions=not only_counted, columns=_READ_OF_INTERACTIONS
+        )
+        if partition is None or not await _may_be_kept(organization, partition, now):
+            return 0
+        if only_counted:
+            await _commit_counts(organization, partition, counts, now)
+            return 0
+        await _commit(organization, partition, new, counts, now)
+        return len(partition.interactions) + len(new)
 
-    await insist(attempt)
+    return await insist(attempt)
 
 
 async def _may_be_kept(organization: Organization, partition: EmailPartition, now: datetime) -> bool:
@@ -173,50 +218,52 @@ def is_hit(interaction: Mapping[str, Any]) -> bool:
     return "_observation" in interaction or "_flood" in interaction
 
 
-def _observe(organization: str, row: journal.Row) -> Observation:
-    hit, key = journal.read_hit(row)
-    return observe(hit, derive_key(settings().token_secrets.get(key, b""), organization, "sources"))
+@dataclass(frozen=True, slots=True)
+class _Told:
+    """What an email's hits say together: the timeline, how many hits were new, which of them are kept one by one and
+    how many only counted, all that are counted, and the rows that change."""
+
+    timeline: Timeline
+    new: int
+    taken: frozenset[str]
+    beyond: int
+    flooded: Flooded
+    rows: list[Operation]
 
 
 async def _commit(
     organization: Organization,
     partition: EmailPartition,
-    new: Sequence[Observation],
-    counted: Sequence[ranges.Run],
+    new: Sequence[journal.Row],
+    counts: Sequence[Counted],
     now: datetime,
 ) -> None:
     gone = frozen.load(partition.email.get("_frozen"))
-    held = {row["_hit"]: row for row in partition.interactions if "_observation" in row}
-    flood = next((row for row in partition.interactions if "_flood" in row), None)
-    # What came before is in the numbers that are kept already; its rows are being removed.
-    kept = [hit for row in held.values() if (hit := load(row["_observation"])).at >= gone.before]
-    fresh = [o for o in {o.id: o for o in new}.values() if o.id not in held and o.at >= gone.before]
-    taken, beyond = within_budget(kept, fresh)
-    facts = facts_of(partition)
-    timeline = await tell_all(facts, [*kept, *taken])
-    rows = _changed_rows(partition, held, timeline, now)
-    beyond_budget = [*counted, *(ranges.run_of(observation.id) for observation in beyond)]
-    if beyond_budget:
-        rows.extend(_flood_row(partition, flood, beyond_budget, now))
+    told = await in_thread(
+        len(partition.interactions) + len(new),
+        lambda: _tell_partition(organization, partition, gone.before, new, counts, now),
+    )
+    facts, timeline = facts_of(partition), told.timeline
     due = {kind: alert_at(facts, timeline, hits) for kind, hits in alerting.HITS.items()}
     cards = _cards(organization, partition.email, due, now, some_are_gone=gone != frozen.NOTHING)
     states = {alerting.state_column(kind): state for kind, state in cards.items()}
     # While it is not recorded as sent, which a fetch may precede, habits have no place; the next fold keeps them.
     read_at = (dump_times(reading_times(timeline)) or None) if facts.sent_at is not None else None
     kept_for_others = {"_readat": read_at, "_counted": frozen.counted(timeline, gone) or None}
-    counters = _columns(frozen.counters(timeline, gone))
-    changes = _changed_columns(partition.email, {**counters, **states, **kept_for_others})
+    counters = _columns(flooded.counters(frozen.counters(timeline, gone), told.flooded.kinds))
+    kept = {**counters, **states, **kept_for_others, "_flooded": flooded.dump_kinds(told.flooded)}
+    changes = _changed_columns(partition.email, kept)
     if "_readat" in changes:
         # Before the email says so: a crash in between is made good by the next fold.
         await habits.keep(organization, partition, read_at or "", len(timeline.events))
-    if rows or changes:
-        await emails.commit(organization, partition.email, changes, rows)
-    _count_labels(organization, timeline, {observation.id for observation in taken}, len(beyond))
+    if told.rows or changes:
+        await emails.commit(organization, partition.email, changes, told.rows)
+    _count_labels(organization, told)
     # A fold that brings nothing new was woken for these, or is one again that died before it sent the message.
     waking = [
         at
         for kind, at in due.items()
-        if at is not None and cards[kind] == "held" and (alerting.state_column(kind) in changes or not fresh)
+        if at is not None and cards[kind] == "held" and (alerting.state_column(kind) in changes or not told.new)
     ]
     if waking:
         message = {"organization": organization.name, "email": partition.email["PartitionKey"]}
@@ -226,19 +273,95 @@ async def _commit(
             await _settle(organization, partition, timeline, kind, state, now)
 
 
-def _count_labels(organization: Organization, timeline: Timeline, taken: Container[str], beyond: int) -> None:
-    for event in timeline.events:
-        if event.observation.id in taken:
+async def _commit_counts(
+    organization: Organization, partition: EmailPartition, counts: Sequence[Counted], now: datetime
+) -> None:
+    """Write down hits that are only counted, without a look at those that are kept one by one."""
+    email = partition.email
+    stored = await emails.get_flood(organization, email["PartitionKey"])
+    before = flooded_of(stored, frozen.load(email.get("_frozen")).before)
+    after, added = flooded.add(before, counts)
+    # The email says which counts are in its counters: whatever broke off between the row and the email is made good.
+    included = flooded.load_kinds(orjson.loads(email.get("_flooded") or "{}"))
+    more = {kind: n - included.get(kind, 0) for kind, n in after.kinds.items()}
+    now_counted = flooded.counters(Counters(), more)
+    changes = {
+        name: email.get(name, 0) + n
+        for name, n in _columns(now_counted).items()
+        if name in ("ee_machineopencount", "ee_machineclickcount") and n
+    }
+    if added or changes:
+        rows = _flood_row(partition, after, now) if added else []
+        await emails.commit(organization, email, {**changes, "_flooded": flooded.dump_kinds(after)}, rows)
+        metrics.LABELS.add(organization.name, Label.MACHINE.name.lower(), count=added)
+
+
+def _tell_partition(
+    organization: Organization,
+    partition: EmailPartition,
+    gone_before: int,
+    new: Sequence[journal.Row],
+    counts: Sequence[Counted],
+    now: datetime,
+) -> _Told:
+    facts = facts_of(partition)
+    # What came before is in the numbers that are kept already; its rows are being removed.
+    oldest = max(gone_before, oldest_kept(organization, now))
+    held = {row["_hit"]: row for row in partition.interactions if "_observation" in row}
+    kept = [hit for row in held.values() if (hit := load(row["_observation"])).at >= gone_before]
+    observed = (_observe(organization.name, row, facts.sender_source) for row in new)
+    stored = next((row for row in partition.interactions if "_flood" in row), None)
+    before = flooded_of(stored, gone_before)
+    # A hit that was counted stays so, though there be room for it when it comes again.
+    fresh = [
+        o
+        for o in {o.id: o for o in observed}.values()
+        if o.id not in held and o.at >= oldest and not ranges.holds(before.ranges, ranges.run_of(o.id))
+    ]
+    taken, beyond = within_budget(kept, fresh)
+    timeline = tell(facts, [*kept, *taken])
+    rows = _changed_rows(partition, held, timeline, now)
+    beyond_counts = [Counted(ranges.run_of(o.id), o.kind, o.at, o.at) for o in beyond]
+    after, added = flooded.add(before, [*counts, *beyond_counts])
+    if added:
+        rows.extend(_flood_row(partition, after, now))
+    return _Told(timeline, len(fresh), frozenset(o.id for o in taken), added, after, rows)
+
+
+def flooded_of(row: Mapping[str, Any] | None, gone_before: int) -> Flooded:
+    """Return what the row that counts a flood says; nothing where it is gone with all that came before `gone_before`
+    (ms): then the email keeps it as numbers already."""
+    return Flooded() if row is None or is_flood_before(row, gone_before) else flooded.load(row["_flood"])
+
+
+def is_flood_before(row: Mapping[str, Any], time: int) -> bool:
+    """Return whether the last fetch of a flood came before a time (ms); a flood is as old as that."""
+    return str(row["emailinteractiontime"]) < iso_seconds(time)
+
+
+def _observe(organization: str, row: journal.Row, sender_source: str) -> Observation:
+    hit, key = journal.read_hit(row)
+    return observe(hit, derive_key(settings().token_secrets.get(key, b""), organization, "sources"), sender_source)
+
+
+def _count_labels(organization: Organization, told: _Told) -> None:
+    for event in told.timeline.events:
+        if event.observation.id in told.taken:
             metrics.LABELS.add(organization.name, event.verdict.label.name.lower())
-    if beyond:
-        metrics.LABELS.add(organization.name, Label.MACHINE.name.lower(), count=beyond)
+    if told.beyond:
+        metrics.LABELS.add(organization.name, Label.MACHINE.name.lower(), count=told.beyond)
 
 
 async def tell_all(facts: Email, observations: Sequence[Observation]) -> Timeline:
     """Tell the timeline of an email's hits without keeping recipients waiting."""
-    if len(observations) < _THREAD_FROM:
-        return tell(facts, observations)
-    return await asyncio.to_thread(tell, facts, observations)
+    return await in_thread(len(observations), lambda: tell(facts, observations))
+
+
+async def in_thread[T](hits: int, work: Callable[[], T]) -> T:
+    """Do pure work on so many hits: where they are many in a thread, one such work at a time in this process."""
+    if hits < _THREAD_FROM:
+        return work()
+    return await asyncio.get_running_loop().run_in_executor(_thread, work)
 
 
 def facts_of(partition: EmailPartition) -> Email:
@@ -270,6 +393,9 @@ def _changed_rows(
 
 
 _JUDGED = ("ee_label", "ee_labelreason", "ee_duplicateof")
+_READ_OF_INTERACTIONS: Collection[str] = (
+    "PartitionKey", "RowKey", "createdon", "emailinteractiontime", "_hit", "_observation", "_flood", *_JUDGED,
+)  # fmt: skip
 
 
 def _interaction(partition: EmailPartition, event: Event, now: datetime) -> dict[str, Any]:
@@ -321,32 +447,27 @@ def _party(partition: EmailPartition) -> dict[str, Any]:
     return {"interactionpartyid": recipients[0].get("partyid"), "emailaddress": recipients[0].get("addressused")}
 
 
-def _flood_row(
-    partition: EmailPartition, stored: Entity | None, beyond: Sequence[ranges.Run], now: datetime
-) -> list[Operation]:
-    """Return the one row that counts a flood, or nothing where all of these hits are counted already."""
-    state: dict[str, Any] = orjson.loads(stored["_flood"]) if stored else {"count": 0, "ranges": {}}
-    counted, added = ranges.add(state["ranges"], beyond)
-    if not added:
-        return []
-    total = state["count"] + added
+def _flood_row(partition: EmailPartition, found: Flooded, now: datetime) -> list[Operation]:
+    """Return the one row that counts what is not kept one by one."""
     email_id = partition.email["PartitionKey"]
+    most = max(found.kinds, key=lambda kind: found.kinds[kind], default=Kind.OPEN)
+    first, last = (iso_seconds(milliseconds(now) if at is None else at) for at in (found.first, found.last))
     return [
         Operation(
             "put",
             {
                 "PartitionKey": email_id,
-                "RowKey": f"interaction:{MAX_TIME:014d}:flood",
+                "RowKey": emails.FLOOD,
                 "interactionforemailid": interaction_id(email_id, "flood"),
-                "interactiontype": int(Kind.OPEN),
+                "interactiontype": int(Kind.OPEN if most is Kind.IMAGE else most),
                 "emailactivityid": email_id,
-                "emailinteractiontime": iso_seconds(milliseconds(now)),
+                "emailinteractiontime": last,
                 "ownerid": partition.email.get("ownerid"),
                 "statecode": 0,
                 "createdon": iso_seconds(milliseconds(now)),
                 "ee_label": int(Label.MACHINE),
-                "ee_labelreason": f"a flood from one source: {total:,} further fetches, counted here in one",
-                "_flood": orjson.dumps({"count": total, "ranges": counted}).decode(),
+                "ee_labelreason": flooded.reason(found, first),
+                "_flood": flooded.dump(found),
             },
         )
     ]

@@ -12,6 +12,8 @@ FETCH_TIMEOUT = 2.0
 """Seconds after which the recipient gets a transparent image instead."""
 
 MAX_KEPT_BYTES = 32 * 1024 * 1024
+_BESIDE = 1024
+"""Bytes that an image takes in memory beside its own, its name among them: a great many small ones are not small."""
 
 _SIGNATURES = (
     (b"\x89PNG\r\n\x1a\n", "image/png"),
@@ -56,8 +58,11 @@ def image_type(data: bytes) -> str:
 
 def _keep(key: tuple[str, str], data: bytes) -> None:
     global _kept_bytes
+    if key in _kept:
+        # Who asked for it at the same time was faster.
+        return
     _kept[key] = data
-    _kept_bytes += len(data)
+    _kept_bytes += len(data) + _BESIDE
     while _kept_bytes > MAX_KEPT_BYTES:
         _, dropped = _kept.popitem(last=False)
-        _kept_bytes -= len(dropped)
+        _kept_bytes -= len(dropped) + _BESIDE

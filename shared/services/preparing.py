@@ -3,7 +3,6 @@
 What comes out is recorded on the email before a draft is made of it, so that whoever goes on later sends the same.
 """
 
-import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -19,6 +18,7 @@ from shared.graph.files import SharingForbidden, share_file
 from shared.services import consenting
 from shared.services.claiming import Claim, Gone, record, renew, step
 from shared.services.images import image_type
+from shared.services.long_work import in_turn
 from shared.settings import settings
 from shared.storage import blobs, emails
 from shared.storage.emails import EmailPartition
@@ -34,8 +34,6 @@ MAX_UNFOLLOWED = 500
 """Links listed as not followed; a mail may have tens of thousands."""
 
 _SIGNATURE_LENGTH = 32
-_THREAD_FROM = 50_000
-"""Characters of a body that is instrumented in a thread, so that no recipient waits for it."""
 _KINDS = {
     TokenKind.OPEN: "pixel",
     TokenKind.LINK: "link",
@@ -90,7 +88,7 @@ async def prepare(claim: Claim) -> None:
             max_length=MAX_BODY,
         )
 
-    done = await asyncio.to_thread(work) if len(body) > _THREAD_FROM else work()
+    done = await in_turn(work)
     image_rows, hosted = await _host(claim, images, done)
     name = f"bodies/{claim.id}/sent-{claim.attempt}"
     await step("instrumented body", blobs.put(claim.organization, name, done.html.encode("utf-8", "surrogatepass")))
@@ -232,8 +230,8 @@ async def _host(
     kept = {row.entity["RowKey"] for row in rows}
     old = (await _read(claim)).images
     if hosted:
-        # What a style or a link still names has to travel too: only images are hosted. In a thread: a body may be long.
-        hosted -= await asyncio.to_thread(content_ids, done.html)
+        # What a style or a link still names has to travel too: only images are hosted.
+        hosted -= await in_turn(content_ids, done.html)
     return [*rows, *(Operation("delete", row, "*") for row in old if row["RowKey"] not in kept)], frozenset(hosted)
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from shared.engagement import consent, following
 from shared.engagement.addresses import is_address
-from shared.engagement.options import SENDER, is_recipient
+from shared.engagement.options import SENDER, TO, is_recipient
 from shared.services import consenting
 from shared.services.errors import Refused
 from shared.services.parties import ADDRESS_COLUMNS, NAME_COLUMNS
@@ -17,10 +17,12 @@ from shared.storage import consents, records
 from shared.storage.account import StorageError
 from shared.storage.calls import side_by_side
 from shared.storage.organizations import Organization
-from shared.storage.tables import Entity
+from shared.storage.tables import Entity, Operation
 
 type Restrictions = Mapping[str, Sequence[Entity]] | None
 """What stands against following a party, by its row key; None where that could not be looked up."""
+
+_MAX_TORECIPIENTS = 500
 
 _log = logging.getLogger(__name__)
 
@@ -58,8 +60,10 @@ async def _record(organization: Organization, party: Entity) -> Entity | None:
 def _person(party: Entity, record: Entity | None) -> Person:
     kind = str(party.get("partyid_type") or "")
     known = record or {}
-    # The address written down with the party was chosen for it; the record's own may have come only later.
-    address = party.get("addressused") or known.get(ADDRESS_COLUMNS.get(kind, ""), "") or ""
+    # The address written down with a recipient was chosen for it; the record's own may have come only later. Nobody
+    # chooses what a sender is called.
+    chosen = "" if party.get("partyid") and party["participationtypemask"] == SENDER else party.get("addressused")
+    address = chosen or known.get(ADDRESS_COLUMNS.get(kind, ""), "") or ""
     name = known.get(NAME_COLUMNS.get(kind, "")) or party.get("_name") or party.get("unresolvedpartyname") or address
     return Person(party, record, str(address), str(name or "without a name"))
 
@@ -79,10 +83,36 @@ def check_sender(people: Sequence[Person]) -> Person:
         raise Refused(f"The sender {sender.name} is a queue. Email is sent from users only: choose a systemuser.")
     if sender.kind != "systemuser":
         raise Refused(f"The sender {sender.name} is not a user: choose a systemuser.")
+    if sender.record is None:
+        raise Refused(f"The sender {sender.name} does not exist any more: choose another user.")
     check_enabled(sender.record)
     if not is_address(sender.address):
         raise Refused(f"The sender {sender.name} has no valid internalemailaddress to send from.")
     return sender
+
+
+def address_rows(people: Sequence[Person]) -> list[Operation]:
+    """Return what writes down the addresses of parties where their rows do not have them yet."""
+    return [
+        Operation(
+            "merge",
+            {
+                "PartitionKey": person.row["PartitionKey"],
+                "RowKey": person.row["RowKey"],
+                "addressused": person.address,
+            },
+            person.row.get("etag"),
+        )
+        for person in people
+        if person.address and person.address != person.row.get("addressused")
+    ]
+
+
+def address_columns(people: Sequence[Person]) -> dict[str, str | None]:
+    """Return the columns that say whom a mail is from and goes to; clients do not write them."""
+    sender = next((person.address for person in people if person.role == SENDER), "")
+    to = ";".join(person.address for person in people if person.role == TO and person.address)
+    return {"sender": sender or None, "torecipients": to[:_MAX_TORECIPIENTS] or None}
 
 
 def check_enabled(user: Entity | None) -> None:

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from shared import metrics
-from shared.engagement.floods import Floods, Source
-from shared.engagement.hits import Hit, Kind, client_address, kept_headers
+from shared.engagement.floods import Flood, Floods
+from shared.engagement.hits import Hit, Kind, client_address, kept_headers, source_of
 from shared.engagement.tokens import Token, TokenKind
 from shared.settings import settings
 from shared.storage import journal, queues
@@ -54,7 +54,7 @@ class Recorder:
         self.spool, self.budget = spool, budget
         self.suspended = False
         self.floods = Floods()
-        self._counted: dict[Source, _Counted] = {}
+        self._counted: dict[Flood, _Counted] = {}
         self._this_second = self._last_second = (0, 0)
         self._writers: dict[str, Writer] = {}
         self._drain: asyncio.Task[None] | None = None
@@ -65,26 +65,26 @@ class Recorder:
         self._count(organization)
         await self._commit(organization, row)
 
-    async def record_counted(self, organization: str, source: Source, row: Row) -> None:
-        """Record a hit that is only counted, in the row of the one before where no batch has taken that yet.
+    async def record_counted(self, organization: str, flood: Flood, row: Row) -> None:
+        """Record a hit of a flood that is only counted, in the row of the one before where no batch has taken that yet.
 
         `row` is of `journal.make_count`. Returns when it is committed or spooled, like `record`.
         """
         self._count(organization)
         writer = self._writer(organization)
-        before = self._counted.get(source)
+        before = self._counted.get(flood)
         is_open = before is not None and before.batches == writer.batches and not before.task.done()
         if before is None or not is_open or not journal.count_in(before.row, row):
             task = asyncio.create_task(self._commit(organization, row))
-            task.add_done_callback(lambda _: self._forget(source, task))
-            before = self._counted[source] = _Counted(row, writer.batches, task)
+            task.add_done_callback(lambda _: self._forget(flood, task))
+            before = self._counted[flood] = _Counted(row, writer.batches, task)
         # Several wait for it: none may end it for the others.
         await asyncio.shield(before.task)
 
-    def _forget(self, source: Source, task: asyncio.Task[None]) -> None:
-        latest = self._counted.get(source)
+    def _forget(self, flood: Flood, task: asyncio.Task[None]) -> None:
+        latest = self._counted.get(flood)
         if latest is not None and latest.task is task:
-            del self._counted[source]
+            del self._counted[flood]
 
     async def _commit(self, organization: str, row: Row) -> None:
         if self.suspended:
@@ -124,8 +124,14 @@ class Recorder:
             self._drain = asyncio.create_task(self._drain_spool())
 
     async def drain_now(self) -> int:
-        """Write the spool to the journal, once; return the number of hits. Raises `Unavailable`."""
-        written = await self.spool.drain(self._write_and_wake)
+        """Write the spool to the journal, once; return the number of hits. Raises `Unavailable`, and OSError where a
+        file cannot be read, after all others."""
+        try:
+            written = await self.spool.drain(self._write_and_wake)
+        except OSError:
+            # Storage takes hits: what is wrong is on the disk.
+            self.suspended = False
+            raise
         self.suspended = False
         return written
 
@@ -143,7 +149,9 @@ class Recorder:
             try:
                 written = await self.drain_now()
                 _log.info("the spool is drained: %d hits", written)
-            except Unavailable:
+            except (Unavailable, OSError) as error:
+                if isinstance(error, OSError) and not failures:
+                    _log.error("a file of the spool cannot be read and waits: %s", error.strerror)
                 await asyncio.sleep(_DRAIN_PAUSES[min(failures, len(_DRAIN_PAUSES) - 1)])
                 failures += 1
 
@@ -155,9 +163,7 @@ class Recorder:
         except StorageError as error:
             # Refused for good as it stands; one bad row must not hold up the others.
             if len(rows) == 1:
-                self.spool.lost += 1
-                metrics.HITS_LOST.add()
-                _log.exception("a spooled hit was refused by the journal of %s: %s", organization, error.code)
+                self.spool.lose(f"a spooled hit was refused by the journal of {organization}: {error.code}")
                 return
             for row in rows:
                 await self._write_and_wake(organization, [row])
@@ -226,7 +232,19 @@ def waiting_hits() -> int:
     return sum(found.spool.hits for found in list(_recorders.values()))
 
 
+def spool_troubles() -> list[str]:
+    """Return why hits of a storage account could not be kept on this process's disk, for each where it is so. Takes as
+    long as the disk does; another thread may ask."""
+    return [trouble for found in list(_recorders.values()) if (trouble := found.spool.trouble())]
+
+
+def lost_hits() -> int:
+    """Return how many hits this process has lost, whatever storage account they were for."""
+    return sum(found.spool.lost for found in list(_recorders.values()))
+
+
 metrics.SPOOL_WAITING.source = waiting_hits
+metrics.SPOOL_FAILING.source = lambda: len(spool_troubles())
 
 
 async def record(token: Token, method: str, headers: Mapping[str, str], query: str) -> None:
@@ -235,14 +253,15 @@ async def record(token: Token, method: str, headers: Mapping[str, str], query: s
     own = recorder_of(organization)
     at = time.time_ns() // 1_000_000
     address = client_address(headers.get("x-forwarded-for", ""), settings().trusted_proxies)
-    source = (organization, email, address)
-    number = own.floods.add(source)
+    kind = _KINDS[token.kind]
+    number = own.floods.add((organization, email, source_of(address)), kind, token.item, at)
     if number is not None:
-        await own.record_counted(organization, source, journal.make_count(number, email, at))
+        row = journal.make_count(number, email, at, kind)
+        await own.record_counted(organization, (organization, email, kind), row)
         return
     hit = Hit(
         id=journal.next_hit_id(),
-        kind=_KINDS[token.kind],
+        kind=kind,
         item=token.item,
         at=at,
         method=method,
@@ -262,7 +281,7 @@ def _drain_at_exit(own: Recorder) -> None:
         try:
             async with asyncio.timeout(3):
                 await own.drain_now()
-        except (Unavailable, TimeoutError):
+        except (Unavailable, OSError):
             _log.warning("hits stay in the spool at exit")
         finally:
             await close_session()

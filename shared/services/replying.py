@@ -5,14 +5,13 @@ labelled Machine, and do not count. ``replycount`` is recomputed from all of an 
 any number of times. Of a message that answers no followed mail nothing is kept.
 """
 
-import asyncio
 import logging
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
 from shared.engagement import figures
-from shared.engagement.delivery_reports import DeliveryReport, read_delivery_report
+from shared.engagement.delivery_reports import MAX_MIME, DeliveryReport, read_delivery_report, returned_ids
 from shared.engagement.incoming import Incoming, Judgement, Nature, identity, judge, message_ids, references
 from shared.engagement.labels import Label
 from shared.engagement.options import REPLY
@@ -20,8 +19,10 @@ from shared.engagement.times import iso_seconds, milliseconds, parse_iso
 from shared.graph import mailbox as graph
 from shared.services import alerting
 from shared.services.folding import interaction_id
+from shared.services.long_work import in_turn
 from shared.services.received import ReceivedEmail, forget_received, save_received
 from shared.storage import emails, records
+from shared.storage.calls import side_by_side
 from shared.storage.contention import insist
 from shared.storage.emails import EmailPartition
 from shared.storage.organizations import Organization
@@ -49,10 +50,10 @@ async def take_message(
     judged = judge(message, frozenset({address.casefold()}))
     if judged.nature is Nature.OWN:
         return
-    report = DeliveryReport()
+    mime = b""
     if judged.nature is Nature.BOUNCE:
-        report = read_delivery_report(await graph.get_mime(organization.tenant, mailbox, message.id))
-    found = await _answered(organization, message, (*report.original, *references(message)))
+        mime = await graph.get_mime(organization.tenant, mailbox, message.id, MAX_MIME)
+    found = await _answered(organization, message, (*returned_ids(mime), *references(message)))
     if found is None:
         return
     email, method = found
@@ -67,6 +68,8 @@ async def take_message(
             await alerting.settle_reply(organization, email_id, now)
         return
     if judged.nature is not Nature.REPLY:
+        # Only what is known to answer one of ours is read through, and recipients do not wait for it.
+        report = await in_turn(read_delivery_report, mime) if mime else DeliveryReport()
         await _record(organization, email_id, message, _machine(message, judged, report), now)
         return
     content = await graph.get_content(organization.tenant, mailbox, message.id)
@@ -95,9 +98,9 @@ async def _answered(organization: Organization, message: Incoming, ids: Sequence
 
 async def _followed(organization: Organization, table: str, ids: Iterable[str]) -> list[Entity]:
     """Return the followed emails that are known by these message or conversation ids."""
-    keys = await asyncio.gather(*(records.get(organization, table, records.hashed_key(one)) for one in ids))
+    keys = await side_by_side(lambda one: records.get(organization, table, records.hashed_key(one)), list(ids))
     known = dict.fromkeys(str(key["email"]) for key in keys if key is not None)
-    rows = await asyncio.gather(*(emails.get_email(organization, email) for email in known))
+    rows = await emails.get_emails(organization, list(known))
     return [row for row in rows if row is not None and row.get("isemailfollowed")]
 
 
@@ -107,7 +110,7 @@ def _sent(email: Mapping[str, Any]) -> str:
 
 
 def _senders(email: Mapping[str, Any]) -> frozenset[str]:
-    return frozenset(str(email[name]).casefold() for name in ("sender", "_mailbox") if email.get(name))
+    return frozenset(str(email[name]).casefold() for name in ("sender", "_mailbox", "_signin") if email.get(name))
 
 
 async def _record(

@@ -18,7 +18,7 @@ from shared.engagement.labels import load
 from shared.engagement.reading_times import dump as dump_times
 from shared.engagement.reading_times import reading_times
 from shared.engagement.times import MAX_TIME, iso_seconds
-from shared.services.folding import facts_of, oldest_kept, tell_all
+from shared.services.folding import facts_of, flooded_of, is_flood_before, oldest_kept, tell_all
 from shared.storage import emails, opens, queues, records
 from shared.storage.account import NotFound, StorageError
 from shared.storage.contention import insist
@@ -102,15 +102,10 @@ async def _due(organization: Organization, number: int, width: int, oldest: int)
     last = ""
     async for page in organization.tables.query(organization.emails, condition, columns):
         for row in page:
-            is_due = "_hit" in row or ("_flood" in row and _flood_is_due(row, oldest))
+            is_due = "_hit" in row or ("_flood" in row and is_flood_before(row, oldest))
             if is_due and row["PartitionKey"] != last:
                 last = row["PartitionKey"]
                 yield last
-
-
-def _flood_is_due(row: Mapping[str, Any], oldest: int) -> bool:
-    # A flood has no one time: it is as old as its last fetch.
-    return str(row["emailinteractiontime"]) < iso_seconds(oldest)
 
 
 async def _clear(organization: Organization, email_id: str, oldest: int) -> None:
@@ -129,14 +124,15 @@ async def _remove_hits(organization: Organization, partition: EmailPartition, ol
     # of those, and a crash in between loses no count and counts nothing twice.
     await emails.commit(organization, partition.email, await _changes(partition, oldest))
     gone = [row for row in partition.interactions if _is_gone(row, oldest)]
-    for chunk in chunks([Operation("delete", row, "*") for row in gone]):
+    # A flood's row may have been written anew meanwhile; a hit's never changes its time.
+    for chunk in chunks([Operation("delete", row, row["etag"] if "_flood" in row else "*") for row in gone]):
         await _delete(organization, chunk)
 
 
 def _is_gone(row: Mapping[str, Any], oldest: int) -> bool:
     if "_observation" in row:
         return load(row["_observation"]).at < oldest
-    return "_flood" in row and _flood_is_due(row, oldest)
+    return "_flood" in row and is_flood_before(row, oldest)
 
 
 async def _changes(partition: EmailPartition, oldest: int) -> dict[str, Any]:
@@ -144,9 +140,13 @@ async def _changes(partition: EmailPartition, oldest: int) -> dict[str, Any]:
     hits = [load(row["_observation"]) for row in partition.interactions if "_observation" in row]
     before = await tell_all(facts, [hit for hit in hits if hit.at >= kept.before])
     after = await tell_all(facts, [hit for hit in hits if hit.at >= max(oldest, kept.before)])
+    flood = next((row for row in partition.interactions if "_flood" in row), None)
+    ends = flood is not None and is_flood_before(flood, oldest)
+    counted = flooded_of(flood, kept.before).kinds if ends else {}
     return {
-        "_frozen": frozen.dump(frozen.freeze(before, after, kept, oldest)),
+        "_frozen": frozen.dump(frozen.freeze(before, after, kept, oldest, counted)),
         "_readat": dump_times(reading_times(after)) or None,
+        **({"_flooded": None} if ends else {}),
     }
 
 

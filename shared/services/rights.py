@@ -26,6 +26,12 @@ def demand_ownership(caller: Caller, owner: str) -> None:
         raise Denied("Only a Manager or an Administrator may create records that another user owns.")
 
 
+def demand_sender(caller: Caller, table: str, id: str) -> None:
+    """Raise `Denied` where the caller may not send as this party: sellers send as themselves."""
+    if table == "systemuser" and id != caller.user and not caller.manages:
+        raise Denied("Only a Manager or an Administrator may send email as another user.")
+
+
 def demand_administrator(caller: Caller, what: str) -> None:
     """Raise `Denied` unless the caller administers the organization."""
     if not caller.administers:

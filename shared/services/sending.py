@@ -10,7 +10,7 @@ from typing import Any
 from shared.engagement import figures
 from shared.engagement.addresses import is_address
 from shared.engagement.observations import source_hash
-from shared.engagement.options import DRAFT, FAILED, PENDING_SEND, STATUS_NAMES, TO
+from shared.engagement.options import DRAFT, FAILED, PENDING_SEND, STATUS_NAMES
 from shared.engagement.times import iso_seconds, milliseconds, parse_iso
 from shared.engagement.tokens import derive_key
 from shared.services import alerting, reminding
@@ -21,9 +21,11 @@ from shared.services.claiming import scheduled
 from shared.services.composing import create_email
 from shared.services.drafts import read_own
 from shared.services.errors import Refused
-from shared.services.parties import Party
+from shared.services.parties import Party, check_parties, parties_of
 from shared.services.recipients import (
     Person,
+    address_columns,
+    address_rows,
     check_recipients,
     check_sender,
     read_people,
@@ -58,7 +60,6 @@ FORGOTTEN = (
 
 _BY_DELIVERY = frozenset({"_item", "_hosted", "ee_notfollowedreason", "anonymouslink"})
 
-_MAX_TORECIPIENTS = 500
 _MAX_SESSIONS = 20
 
 _log = logging.getLogger(__name__)
@@ -73,7 +74,7 @@ async def send_email(
     columns: Mapping[str, Any] | None = None,
 ) -> None:
     """Put an email on its way: Pending Send now, delivered within seconds, or from its ``delayedemailsendtime`` on.
-    `columns` are written along.
+    `columns` are written along. Who may send as its sender is judged on the very version that becomes Pending Send.
 
     Raises `Missing`, `Denied`, and `Refused` naming what stands in the way: not a Draft or Failed, a sender that is no
     user with an address, no recipient, a recipient that cannot or will not be written to, too large.
@@ -141,6 +142,7 @@ async def _submission(
     email = partition.email
     email_id = email["PartitionKey"]
     _check_state(email)
+    check_parties(caller, parties_of(partition.parties), outgoing=True)
     restrictions = await read_restrictions(organization, partition.parties)
     people = await read_people(organization, partition.parties)
     sender = check_sender(people)
@@ -152,8 +154,9 @@ async def _submission(
     due = parse_iso(schedule) if schedule else now
     # The entry comes first: a mail that is Pending Send without one would wait for ever where the message is lost.
     await enter_delivery(organization, email_id, due, now)
-    rows = [*_address_rows(people), *_attachment_rows(partition.attachments)]
-    changes = {**columns, **_columns(caller, sender, recipients, reason, now), "_scheduled": schedule}
+    rows = [*address_rows(people), *_attachment_rows(partition.attachments)]
+    changes = {**columns, **_columns(caller, people, reason, now), "_scheduled": schedule}
+    changes |= _columns_of_sender(caller, sender)
     changes["_sendersource"] = await _remember_session(organization, caller, sender)
     if email.get("statuscode") == FAILED:
         # What it says is being mended; should it fail again, that is told again.
@@ -162,15 +165,7 @@ async def _submission(
     return changes, rows, due
 
 
-def _columns(
-    caller: Caller,
-    sender: Person,
-    recipients: Sequence[Person],
-    reason: str | None,
-    now: datetime,
-) -> dict[str, Any]:
-    upn = str((sender.record or {}).get("domainname") or "")
-    to = ";".join(person.address for person in recipients if person.role == TO)
+def _columns(caller: Caller, people: Sequence[Person], reason: str | None, now: datetime) -> dict[str, Any]:
     return {
         **dict.fromkeys(FORGOTTEN),
         **dict.fromkeys(COUNTERS, 0),
@@ -178,16 +173,24 @@ def _columns(
         "statuscode": PENDING_SEND,
         "isemailfollowed": reason is None,
         "ee_followreason": reason,
-        "torecipients": to[:_MAX_TORECIPIENTS],
-        "sender": sender.address,
+        **address_columns(people),
         "deliveryattempts": 0,
         "modifiedon": iso_seconds(milliseconds(now)),
         "modifiedby": caller.user,
-        "_mailbox": upn if is_address(upn) else sender.address,
         "_submission": uuid.uuid4().hex,
-        "_submitter": caller.user,
         "_keyid": settings().token_key,
-        "_accounts": figures.accounts_of((person.kind, person.record) for person in recipients) or None,
+        "_accounts": figures.accounts_of((person.kind, person.record) for person in recipients_of(people)) or None,
+    }
+
+
+def _columns_of_sender(caller: Caller, sender: Person) -> dict[str, Any]:
+    """Return whose mailbox the mail leaves from, by object id; by which other name that mailbox is known; and who
+    pressed Send, who may be a manager."""
+    signin = str((sender.record or {}).get("domainname") or "")
+    return {
+        "_mailbox": sender.row["partyid"],
+        "_signin": signin if is_address(signin) else None,
+        "_submittedby": caller.user,
     }
 
 
@@ -231,23 +234,6 @@ async def _check_size(organization: Organization, partition: EmailPartition, *, 
         raise Refused(
             f"The email would have {size:,} bytes; at most {limit:,} can be sent. Remove attachments or follow them."
         )
-
-
-def _address_rows(people: Sequence[Person]) -> list[Operation]:
-    """Write down the addresses that the mail goes to, where composing did not know them yet."""
-    return [
-        Operation(
-            "merge",
-            {
-                "PartitionKey": person.row["PartitionKey"],
-                "RowKey": person.row["RowKey"],
-                "addressused": person.address,
-            },
-            person.row.get("etag"),
-        )
-        for person in people
-        if person.address and person.address != person.row.get("addressused")
-    ]
 
 
 def _attachment_rows(attachments: Sequence[Entity]) -> list[Operation]:

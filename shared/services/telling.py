@@ -183,7 +183,6 @@ async def _mail(organization: Organization, card: Entity, now: datetime) -> None
     if owner is None or owner.get("isdisabled") or not is_address(address):
         _log.info("card %s of %s is not mailed: its owner has no address", card["RowKey"], organization.name)
         return
-    upn = str(owner.get("domainname") or "")
     notice = mail.Notice(
         mail.Mailbox(address, harmless(str(owner.get("fullname") or ""))),
         _line(card.get("title")),
@@ -196,7 +195,7 @@ async def _mail(organization: Organization, card: Entity, now: datetime) -> None
     except PreconditionFailed:
         raise _Untold("it was changed just now") from None
     try:
-        await mail.send_notice(organization.tenant, upn if is_address(upn) else address, notice)
+        await mail.send_notice(organization.tenant, owner["RowKey"], notice)
     except Unreachable as error:
         _log.warning(
             "whether card %s of %s was mailed is not known (%s); it is not mailed again",

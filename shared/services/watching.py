@@ -7,7 +7,7 @@ from collections.abc import Awaitable
 from dataclasses import dataclass
 
 from shared import metrics
-from shared.services.recording import is_spooling
+from shared.services.recording import is_spooling, lost_hits, recorder, spool_troubles
 from shared.settings import SettingError, settings
 from shared.storage import queues
 from shared.storage.account import StorageError, host_account
@@ -54,10 +54,10 @@ async def look() -> Readiness:
         host_account()
     except SettingError as error:
         return Readiness({"settings": f"{error} (docs/settings.md)", "tables": "not asked", "queues": "not asked"})
-    tables, messages = await asyncio.gather(
-        _answers("tables", _first_organization()), _answers("queues", queues.count_messages(queues.FOLD))
+    tables, messages, spool = await asyncio.gather(
+        _answers("tables", _first_organization()), _answers("queues", queues.count_messages(queues.FOLD)), _spool()
     )
-    return Readiness({"settings": OK, "tables": tables, "queues": messages, "spool": _spool()})
+    return Readiness({"settings": OK, "tables": tables, "queues": messages, "spool": spool})
 
 
 async def count_poison() -> None:
@@ -86,8 +86,17 @@ async def _answers(service: str, question: Awaitable[object]) -> str:
     return OK
 
 
-def _spool() -> str:
-    """Return whether hits wait for storage: recipients are answered all the same, cards and counters are late."""
+async def _spool() -> str:
+    """Return whether the disk could take hits, should storage be away, and whether some wait there: recipients are
+    answered all the same, cards and counters are late."""
+    recorder()
+    try:
+        async with asyncio.timeout(PATIENCE):
+            troubles = await asyncio.to_thread(spool_troubles)
+    except TimeoutError:
+        troubles = ["the disk that holds SPOOL_DIR did not answer"]
+    if troubles:
+        return f"{troubles[0]}; {lost_hits()} hits lost so far: see the spool in docs/operations.md"
     if not is_spooling():
         return OK
     return "hits wait on this instance's disk for storage: see spool-not-draining in docs/operations.md"

@@ -17,6 +17,7 @@ from shared.engagement.tokens import Token, TokenKind, mint
 from shared.graph import mail
 from shared.graph.client import GraphError, Throttled, Unreachable
 from shared.services import consenting
+from shared.services.senders import mailbox_of
 from shared.settings import settings
 from shared.storage import consents, emails, records
 from shared.storage.account import Conflict, NotFound, PreconditionFailed
@@ -76,6 +77,14 @@ async def confirm(organization: Organization, work: Mapping[str, str], now: date
     party = _recipient(partition, work["address"]) if partition is not None else None
     if partition is None or party is None:
         return None
+    mailbox = await mailbox_of(organization, partition.email)
+    if not mailbox:
+        _log.error(
+            "who wants to withdraw from following by email %s of %s cannot be asked to confirm, so they cannot: its "
+            "sender is not a user",
+            work["email"], organization.name,
+        )  # fmt: skip
+        return None
     asked = await records.get(organization, _ASKED, work["address"])
     times = [parse_iso(text) for text in str((asked or {}).get("times") or "").split()]
     times = [time for time in times if now - time < A_DAY]
@@ -86,7 +95,7 @@ async def confirm(organization: Organization, work: Mapping[str, str], now: date
     subject, html = withdrawal.confirmation(work["language"], _url(organization, work["email"], party))
     notice = mail.Notice(mail.Mailbox(party["addressused"]), subject, html)
     try:
-        await mail.send_notice(organization.tenant, partition.email["_mailbox"], notice)
+        await mail.send_notice(organization.tenant, mailbox, notice)
     except Unreachable as error:
         # It may have left. Twice is no harm, never would keep somebody from withdrawing.
         _log.warning("who withdraws from email %s of %s is asked again: %s", work["email"], organization.name, error)

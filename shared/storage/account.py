@@ -23,6 +23,7 @@ import aiohttp
 from yarl import URL
 
 from shared.settings import SettingError, read_storage
+from shared.storage.calls import turn
 
 API_VERSION = "2021-12-02"
 """The newest version that tables, queues and Azurite all take."""
@@ -164,7 +165,10 @@ async def call(
 ) -> AsyncIterator[aiohttp.ClientResponse]:
     """Send one signed request; transport failures become `Unavailable`."""
     try:
-        async with session().request(method, URL(url, encoded=True), headers=headers, data=body) as response:
+        async with (
+            turn(reading=method == "GET"),
+            session().request(method, URL(url, encoded=True), headers=headers, data=body) as response,
+        ):
             yield response
     except (aiohttp.ClientError, TimeoutError, OSError) as error:
         raise Unavailable(0, type(error).__name__, str(error)) from None

@@ -8,7 +8,8 @@ row                       holds
 ``attachment:{id}``       Dataverse's ``activitymimeattachment`` columns but ``body``, and ``_blob``, which has it
 ``image:0000``            a hosted inline image, by the item in its token: ``blob``, ``mimetype``
 ``link:0000``             a link of the body in order: ``item`` (none: not followed), ``target``, ``text``, ``reason``
-``interaction:{key}``     one hit or reply; the key inverts the time, so the newest comes first
+``interaction:{key}``     one hit or reply; the key inverts the time, so the newest comes first; a flood is counted in
+                          one, with the greatest key
 ========================  ======================================================================================
 
 Every change carries the ``email`` row with If-Match, so that whoever changes an email has seen all of it; a deleted
@@ -17,8 +18,9 @@ this module, which keeps their index rows (`shared.storage.lists`) and announces
 (`shared.storage.pending_figures`).
 """
 
+import asyncio
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from shared.engagement import figures
@@ -27,9 +29,12 @@ from shared.storage import blobs, lists, pending_figures
 from shared.storage.account import StorageError, Unavailable
 from shared.storage.calls import side_by_side
 from shared.storage.organizations import Organization
-from shared.storage.tables import Entity, Operation, chunks, literal
+from shared.storage.tables import MAX_OPERATIONS, Entity, Operation, chunks, literal
 
 EMAIL = "email"
+FLOOD = f"interaction:{MAX_TIME:014d}:flood"
+_THREAD_FROM = 300
+"""From how many rows they are split into transactions in a thread, so that no recipient in this process waits."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,21 +55,35 @@ async def get_email(organization: Organization, id: str, select: Sequence[str] =
     return None if row is None else _without_cleared(row)
 
 
-async def read_partition(organization: Organization, id: str, *, interactions: bool = False) -> EmailPartition | None:
-    """Return an email with everything under it, or None where there is no such email."""
+async def read_partition(
+    organization: Organization, id: str, *, interactions: bool = False, columns: Collection[str] = ()
+) -> EmailPartition | None:
+    """Return an email with everything under it, or None where there is no such email.
+
+    There may be very many interactions: where `columns` are given, only these of them stay in memory.
+    """
     condition = f"PartitionKey eq {literal(id)}"
     if not interactions:
         condition += " and (RowKey lt 'interaction:' or RowKey ge 'interaction;')"
-    rows = await organization.tables.query_all(organization.emails, condition)
     kinds: dict[str, list[Entity]] = {}
-    for row in rows:
-        kinds.setdefault(row["RowKey"].partition(":")[0], []).append(row)
+    async for page in organization.tables.query(organization.emails, condition):
+        for row in page:
+            kind = row["RowKey"].partition(":")[0]
+            if columns and kind == "interaction":
+                kinds.setdefault(kind, []).append({name: row[name] for name in columns if name in row})
+            else:
+                kinds.setdefault(kind, []).append(row)
     if EMAIL not in kinds:
         return None
     return EmailPartition(
         _without_cleared(kinds[EMAIL][0]),
         *(tuple(kinds.get(kind, ())) for kind in ("party", "attachment", "image", "link", "interaction")),
     )
+
+
+async def get_flood(organization: Organization, id: str) -> Entity | None:
+    """Return the row that counts a flood of hits on an email, or None."""
+    return await organization.tables.get(organization.emails, id, FLOOD)
 
 
 async def listed(
@@ -112,8 +131,10 @@ async def commit(
     """Change an email that still is as it was read: merge `changes` into its row, and carry out `rows` under it.
 
     A change to None clears the column. `leaves` are scopes of the figures that it may leave because its parties change.
-    Beyond one transaction the rows go first, in chunks, and the email's row with the last. Raises `PreconditionFailed`
-    where somebody was faster and `NotFound` where the email is gone; the caller reads again and decides anew.
+    Beyond one transaction the rows go first, in chunks, and the email's row with the last. Parties say who sends and
+    who is written to, so each chunk that has some is written only while the email still is as it was judged. Raises
+    `PreconditionFailed` where somebody was faster and `NotFound` where the email is gone; the caller reads again and
+    decides anew.
     """
     listing = lists.plan({**email, **changes})
     counts = bool(leaves) or figures.sources(email) != figures.sources({**email, **changes})
@@ -126,8 +147,14 @@ async def commit(
     cleared = {name: "" if value is None else value for name, value in changes.items()}
     if listing.added or listing.removed:
         cleared["_lists"] = listing.names
-    head = Operation("merge", {**cleared, "PartitionKey": email["PartitionKey"], "RowKey": EMAIL}, email["etag"])
-    await _carry_out(organization, listing, chunks([*rows, head]))
+    keys = {"PartitionKey": email["PartitionKey"], "RowKey": EMAIL}
+    head = Operation("merge", {**cleared, **keys}, email["etag"])
+    changed = [*rows, head]
+    transactions = chunks(changed) if len(changed) < _THREAD_FROM else await asyncio.to_thread(chunks, changed)
+    if len(transactions) > 1 and any(row.entity["RowKey"].startswith("party:") for row in rows):
+        touch = Operation("merge", keys, email["etag"])
+        transactions = [[touch, *chunk] for chunk in chunks(rows, MAX_OPERATIONS - 1)] + [[head]]
+    await _carry_out(organization, listing, transactions)
     if counts:
         await pending_figures.hint(organization)
 
@@ -154,10 +181,15 @@ def version_of(email: Mapping[str, Any]) -> int:
 
 
 async def _carry_out(organization: Organization, listing: lists.Change, transactions: list[list[Operation]]) -> None:
+    """Carry out transactions; one that begins with the email's row is about the version that the one before left."""
     await lists.write(organization, listing.added)
+    version = ""
     try:
-        for transaction in transactions:
-            await organization.tables.transact(organization.emails, transaction)
+        for first, *others in transactions:
+            leads = first.entity["RowKey"] == EMAIL
+            head = replace(first, etag=version) if leads and version else first
+            etags = await organization.tables.transact(organization.emails, [head, *others])
+            version = etags[0] if leads else ""
     except StorageError as error:
         # A call that was not answered may have been carried out: the email may name these rows.
         if not isinstance(error, Unavailable):

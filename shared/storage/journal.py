@@ -11,6 +11,7 @@ other (`shared.engagement.floods`).
 
 import asyncio
 import os
+import re
 from collections import deque
 from collections.abc import AsyncIterator, Callable
 from itertools import count
@@ -18,8 +19,10 @@ from typing import Any
 
 import orjson
 
+from shared.engagement.flooded import Counted
 from shared.engagement.hits import Hit, Kind
 from shared.engagement.ranges import Run
+from shared.engagement.times import MAX_TIME
 from shared.storage.account import NotFound, StorageError, account_of
 from shared.storage.organizations import Organization, journal_table
 from shared.storage.tables import Entity, EntityWriter, Operation, Tables, literal
@@ -54,30 +57,72 @@ def read_hit(row: Row) -> tuple[Hit, int]:
     return Hit(identity, Kind(kind), item, at, method, address, headers, query), key
 
 
-def make_count(sequence: int, email: str, at: int) -> Row:
+def make_count(sequence: int, email: str, at: int, kind: Kind = Kind.OPEN) -> Row:
     """Return what is journalled of a hit on `email` that is only counted; `at` is milliseconds since the epoch."""
     return {
         "partition": f"{at // 60_000:010d}-{WRITER}",
         "sequence": f"{sequence:012d}",
         "email": email,
-        "hit": [1],
+        "hit": [1, int(kind), at, at],
     }
 
 
 def count_in(row: Row, next_row: Row) -> bool:
     """Let a row of `make_count` stand for the hits of another too; return False where they do not follow its own."""
-    follows: bool = int(row["sequence"]) + row["hit"][0] == int(next_row["sequence"])
+    hits, kind, first, last = row["hit"]
+    more, next_kind, next_first, next_last = next_row["hit"]
+    follows: bool = int(row["sequence"]) + hits == int(next_row["sequence"]) and kind == next_kind
     if follows:
-        row["hit"][0] += next_row["hit"][0]
+        row["hit"][:] = hits + more, kind, min(first, next_first), max(last, next_last)
     return follows
 
 
-def counted_run(row: Row) -> Run | None:
+def counted(row: Row) -> Counted | None:
     """Return the hits that a row only counts; None where it is a hit."""
-    if len(row["hit"]) > 1:
+    if len(row["hit"]) >= _FIELDS:
         return None
     first = int(row["sequence"])
-    return row["partition"][11:], first, first + row["hit"][0] - 1
+    run = row["partition"][11:], first, first + row["hit"][0] - 1
+    if len(row["hit"]) == 1:
+        # As rows were written that say no more than how many hits they count.
+        minute = partition_minute(row["partition"]) * 60_000
+        return Counted(run, None, minute, minute)
+    return Counted(run, Kind(row["hit"][1]), *row["hit"][2:])
+
+
+def counted_run(row: Row) -> Run | None:
+    """Return which hits a row only counts; None where it is a hit."""
+    found = counted(row)
+    return None if found is None else found.run
+
+
+_FIELDS = 8
+"""Of a hit in a row; a count has fewer."""
+_PARTITION = re.compile(r"\d{10}-[0-9a-f]{16}")
+_SEQUENCE = re.compile(r"\d{12,18}")
+_EMAIL = re.compile(r"[\w-]{1,64}")
+
+
+def is_row(row: object) -> bool:
+    """Return whether this is a row as `make_row` and `make_count` make them."""
+    match row:
+        case {"partition": str(partition), "sequence": str(sequence), "email": str(email), "hit": [*hit]}:
+            named = _PARTITION.fullmatch(partition) and _SEQUENCE.fullmatch(sequence) and _EMAIL.fullmatch(email)
+            return bool(named) and _is_hit(hit)
+    return False
+
+
+def _is_hit(hit: list[Any]) -> bool:
+    kinds = set(Kind)
+    match hit:
+        case [int(kind), int(), int(at), str(), str(), str(), int(), {**headers}]:
+            texts = (text for header in headers.items() for text in header)
+            return kind in kinds and 0 <= at < MAX_TIME and all(isinstance(text, str) for text in texts)
+        case [int(hits)]:
+            return hits > 0
+        case [int(hits), int(kind), int(first), int(last)]:
+            return hits > 0 and kind in kinds and 0 <= first <= last < MAX_TIME
+    return False
 
 
 def received_at(row: Row) -> int:
@@ -200,6 +245,23 @@ def _properties(rows: list[Row]) -> dict[str, str]:
         groups[-1].append(text)
         length += len(text) + 1
     return {f"hits{number}": "\n".join(group) for number, group in enumerate(groups)}
+
+
+async def read_hits(
+    organization: Organization, partition: str, most: int, entities: int
+) -> tuple[list[Entity], list[Row], bool]:
+    """Return a partition's first entities, by their keys, what they hold, and whether there may be more: `most` hits or
+    so many `entities`, or up to a hundred entities more."""
+    keys: list[Entity] = []
+    rows: list[Row] = []
+    condition = f"PartitionKey eq {literal(partition)}"
+    async for page in organization.tables.query(organization.journal, condition, page_size=min(entities, MAX_BATCH)):
+        for entity in page:
+            keys.append({"PartitionKey": entity["PartitionKey"], "RowKey": entity["RowKey"]})
+            rows.extend(hits_of(entity))
+        if len(rows) >= most or len(keys) >= entities:
+            return keys, rows, True
+    return keys, rows, False
 
 
 async def read_rows(organization: Organization, partition: str, limit: int | None = None) -> list[Entity]:

@@ -124,7 +124,9 @@ def is_valid_name(name: str) -> bool:
     return _NAME.fullmatch(name) is not None and name not in RESERVED_NAMES
 
 
-_kept: dict[str, tuple[float, Organization | None]] = {}
+_kept: dict[str, tuple[float, Organization]] = {}
+"""Organizations in use, and until when each is believed to be as it is. What is none is not remembered: anybody may ask
+for any name."""
 
 
 async def find_organization(name: str) -> Organization | None:
@@ -140,9 +142,9 @@ async def find_organization(name: str) -> Organization | None:
     found = entry.organization if entry is not None and not entry.state else None
     if found is not None:
         _demand_account(found)
-    if len(_kept) > 10_000:
-        _kept.clear()
-    _kept[name] = (now + _KEPT_SECONDS, found)
+        _kept[name] = (now + _KEPT_SECONDS, found)
+    elif kept is not None:
+        await _forget(name)
     return found
 
 

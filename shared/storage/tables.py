@@ -129,22 +129,19 @@ class Tables:
         _raise_for(status, answer)
         return answered.get("ETag", "")
 
-    async def transact(self, table: str, operations: Sequence[Operation]) -> None:
-        """Carry out up to 100 changes of one partition, all or none.
+    async def transact(self, table: str, operations: Sequence[Operation]) -> list[str]:
+        """Carry out up to 100 changes of one partition, all or none, and return their new etags ("" after a delete).
 
         Raises the first failure as its own error (`Conflict`, `PreconditionFailed`, `NotFound`) with its index.
         """
         noted = undo.log()
         if noted is None:
-            await self._transact(table, operations)
-        else:
-            await self._note(noted, table, operations)
+            return await self._transact(table, operations)
+        return await self._note(noted, table, operations)
 
-    async def _transact(self, table: str, operations: Sequence[Operation]) -> bytes:
-        """Carry out changes and return the answer, b"" where there was only one."""
+    async def _transact(self, table: str, operations: Sequence[Operation]) -> list[str]:
         if len(operations) == 1:
-            await self._apply(table, operations[0])
-            return b""
+            return [await self._apply(table, operations[0])]
         if not 0 < len(operations) <= MAX_OPERATIONS:
             raise ValueError(f"a transaction has 1 to {MAX_OPERATIONS} operations, not {len(operations)}")
         boundary = f"batch_{uuid.uuid4()}"
@@ -155,16 +152,13 @@ class Tables:
         for found in _PART_STATUS.finditer(answer):
             if not found[1].startswith(b"2"):
                 raise _error(int(found[1]), answer[found.end() :])
-        return answer
+        return _etags(answer)
 
     async def _note(self, noted: undo.Log, table: str, operations: Sequence[Operation]) -> list[str]:
         """Carry out changes, note how to take them back, and return the new etags."""
         found = await self._present(table, operations)
         try:
-            if len(operations) == 1:
-                etags: Sequence[str | None] = [await self._apply(table, operations[0])]
-            else:
-                etags = _etags(await self._transact(table, operations))
+            etags = await self._transact(table, operations)
         except BaseException as error:
             if not isinstance(error, StorageError) or isinstance(error, Unavailable):
                 # No answer came: it may have been done all the same.
@@ -173,7 +167,7 @@ class Tables:
             raise
         for operation, before, etag in zip(operations, found, etags, strict=True):
             _note_change(noted, self, table, operation, before, etag)
-        return [etag or "" for etag in etags]
+        return etags
 
     async def _present(self, table: str, operations: Sequence[Operation]) -> list[Entity | None]:
         """Return the entities as they are before a change; those that it inserts are not there."""
@@ -328,13 +322,13 @@ def literal(value: str) -> str:
     return "'" + value.replace("'", "''") + "'"
 
 
-def chunks(operations: Sequence[Operation]) -> list[list[Operation]]:
-    """Split changes into transactions within the service's limits of 100 operations and 4 MiB, in order."""
+def chunks(operations: Sequence[Operation], most: int = MAX_OPERATIONS) -> list[list[Operation]]:
+    """Split changes into transactions within the service's limits of 100 operations (or `most`) and 4 MiB, in order."""
     result: list[list[Operation]] = [[]]
     size = 0
     for operation in operations:
         length = len(orjson.dumps(dict(operation.entity))) + 512
-        if len(result[-1]) == MAX_OPERATIONS or (result[-1] and size + length > MAX_TRANSACTION_BYTES):
+        if len(result[-1]) == most or (result[-1] and size + length > MAX_TRANSACTION_BYTES):
             result.append([])
             size = 0
         result[-1].append(operation)

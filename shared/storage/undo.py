@@ -20,6 +20,8 @@ from contextlib import asynccontextmanager, contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 
+from shared.storage import calls
+
 type Work = Callable[[], Awaitable[None]]
 
 _PAUSES = (0.2, 1.0)
@@ -82,14 +84,17 @@ async def scope() -> AsyncIterator[None]:
         yield
     except BaseException:
         _close(noted)
-        taken = [await _take_back(key, take_back) for key, take_back in reversed(noted.steps.items())]
-        for key, take_back in noted.hints.items() if all(taken) else ():
-            await _take_back(key, take_back)
+        # However much the request has asked of storage already.
+        with calls.uncounted():
+            taken = [await _take_back(key, take_back) for key, take_back in reversed(noted.steps.items())]
+            for key, take_back in noted.hints.items() if all(taken) else ():
+                await _take_back(key, take_back)
         raise
     else:
         _close(noted)
-        for key, work in noted.held.items():
-            await _carry_out(key, work)
+        with calls.uncounted():
+            for key, work in noted.held.items():
+                await _carry_out(key, work)
     finally:
         _current.reset(token)
 

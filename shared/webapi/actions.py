@@ -3,11 +3,8 @@
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
-from shared.engagement.options import SENDER, SENT
+from shared.engagement.options import SENT
 from shared.services import attaching, composing
-from shared.services.errors import Missing
-from shared.services.parties import demand_sender
-from shared.services.rights import demand_write
 from shared.services.tracking import next_token
 from shared.storage import emails
 from shared.webapi import bulk, engagement, people
@@ -52,22 +49,16 @@ async def send_email(context: Context, id: str, sent: Mapping[str, Any]) -> Answ
         raise bad_payload("SendEmail needs the parameter 'IssueSend': true to send, false to only mark as sent.")
     kept = _tracking_token(sent.get("TrackingToken"))
     organization, caller = context.organization, context.caller
-    partition = await emails.read_partition(organization, id)
-    if partition is None:
-        raise Missing(f"email With Id = {id} Does Not Exist")
-    demand_write(caller, partition.email, "This email")
-    for party in partition.parties:
-        if party["participationtypemask"] == SENDER:
-            demand_sender(caller, party.get("partyid_type") or "", party.get("partyid") or "")
     if issue:
         from shared.services.sending import send_email as send
 
         await send(organization, id, caller, context.now, columns=kept)
     else:
         await composing.change_email(organization, caller, id, {"statuscode": SENT, **kept}, now=context.now)
+    email = await emails.get_email(organization, id, ("subject",)) or {}
     return {
         "@odata.context": f"{context.base}/$metadata#Microsoft.Dynamics.CRM.SendEmailResponse",
-        "Subject": partition.email.get("subject") or "",
+        "Subject": email.get("subject") or "",
     }
 
 
@@ -98,8 +89,14 @@ async def best_time_to_email(context: Context, sent: Mapping[str, Any]) -> Answe
             "BestTimeToEmail needs the parameter 'EntityReferenceCollection', a list of recipients such as "
             '{"@odata.type": "Microsoft.Dynamics.CRM.contact", "contactid": "<id>"}.'
         )
-    from shared.services.best_time import best_time
+    from shared.services.best_time import MAX_RECIPIENTS, best_time
 
+    # Somebody may be named more than once, in as many ways as there are.
+    if len(given) > (most := 10 * MAX_RECIPIENTS):
+        raise bad_payload(
+            f"'EntityReferenceCollection' has {len(given):,} references: BestTimeToEmail takes at most {most:,}, "
+            f"of 1 to {MAX_RECIPIENTS} recipients."
+        )
     people = [
         await named_record(context, item, f"EntityReferenceCollection[{number}]", _RECIPIENTS, "a recipient")
         for number, item in enumerate(given)

@@ -16,6 +16,7 @@ from typing import Any
 from urllib.parse import unquote
 
 from shared.storage import undo
+from shared.webapi.aside import LARGE_BODY, aside
 from shared.webapi.errors import Failure, bad_payload, error_response, unknown_segment
 from shared.webapi.http import Address, Request, Response
 from shared.webapi.multipart import ChangeSet, Part, Result
@@ -93,7 +94,7 @@ async def _answer(part: Part, address: Address, known: dict[str, str], respond: 
     """Answer one request, and remember in `known` which row its Content-ID stands for."""
     try:
         target = locate(part.url, address, known)
-        body = _with_references(part.body, address.base, known)
+        body = await _with_references(part.body, address.base, known)
     except Failure as failure:
         return Result(error_response(failure), part.content_id)
     response = await respond(Request(part.method, part.url, part.headers, body), target)
@@ -133,16 +134,19 @@ def _known(content_id: str, known: Mapping[str, str]) -> str:
     return known[content_id]
 
 
-def _with_references(body: bytes, base: str, known: Mapping[str, str]) -> bytes:
+async def _with_references(body: bytes, base: str, known: Mapping[str, str]) -> bytes:
     """Return a body with its references as URLs; any other text that begins with a dollar sign stays."""
     if b"@odata." not in body or b'"$' not in body:
         return body
+    if len(body) > LARGE_BODY:
+        return await aside(_rewritten, body, base, known)
+    return _rewritten(body, base, known)
+
+
+def _rewritten(body: bytes, base: str, known: Mapping[str, str]) -> bytes:
     sent = parse_json(body)
-    try:
-        resolved = _resolved(sent, base, known)
-        return body if resolved == sent else json.dumps(resolved).encode()
-    except RecursionError:
-        raise bad_payload("The body is nested too deeply.") from None
+    resolved = _resolved(sent, base, known)
+    return body if resolved == sent else json.dumps(resolved).encode()
 
 
 def _resolved(value: Any, base: str, known: Mapping[str, str], *, bound: bool = False) -> Any:

@@ -90,7 +90,8 @@ def _targets(table: Table, sent: Mapping[str, Any], action: str) -> list[dict[st
         given = target.get("@odata.type", expected)
         if not isinstance(given, str) or given.removeprefix("#") != expected:
             with _naming(index):
-                raise bad_payload(f"'@odata.type' is {str(given)[:80]!r}, but '{table.set}' holds '{expected}' rows.")
+                told = repr(given[:80]) if isinstance(given, str) else "no text"
+                raise bad_payload(f"'@odata.type' is {told}, but '{table.set}' holds '{expected}' rows.")
     return targets
 
 

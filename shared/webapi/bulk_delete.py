@@ -6,7 +6,7 @@ answer arrives, and the job that it names is over. Queries find rows by their id
 
 import dataclasses
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from shared.services.errors import Missing, Refused
@@ -30,9 +30,7 @@ async def bulk_delete(context: Context, sent: Mapping[str, Any]) -> dict[str, An
     queries = sent.get("QuerySet")
     if not isinstance(queries, list) or not queries:
         raise bad_payload("BulkDelete needs the parameter 'QuerySet': a list of QueryExpression.")
-    wanted = list(dict.fromkeys(row for query in queries for row in _rows(query)))
-    if len(wanted) > MAX_ROWS:
-        raise bad_payload(f"BulkDelete names {len(wanted):,} rows; at most {MAX_ROWS:,} are taken in one request.")
+    wanted = list(dict.fromkeys(_named(queries)))
     # If-Match speaks of one row and means nothing here.
     context = dataclasses.replace(context, match="", none_match="")
     kept = [reason for table, row in wanted if (reason := await _delete(context, TABLES[table], row)) is not None]
@@ -42,6 +40,17 @@ async def bulk_delete(context: Context, sent: Mapping[str, Any]) -> dict[str, An
         raise Failure(reason.status, reason.code, told)
     response = "Microsoft.Dynamics.CRM.BulkDeleteResponse"
     return {"@odata.context": f"{context.base}/$metadata#{response}", "JobId": str(uuid.uuid4())}
+
+
+def _named(queries: Sequence[Any]) -> Iterator[tuple[str, str]]:
+    """Yield the rows that queries name; raise `Failure` 400 past `MAX_ROWS`, those that are named again counted too."""
+    named = 0
+    for query in queries:
+        rows = _rows(query)
+        named += max(1, len(rows))
+        if named > MAX_ROWS:
+            raise bad_payload(f"BulkDelete names more than {MAX_ROWS:,} rows: send several requests.")
+        yield from rows
 
 
 async def _delete(context: Context, table: Table, id: str) -> Failure | None:
@@ -76,6 +85,8 @@ def _rows(query: Any) -> list[tuple[str, str]]:
 def _ids(table: Table, values: Any) -> Sequence[str]:
     if not isinstance(values, list) or not values:
         raise _unsupported(table)
+    if len(values) > MAX_ROWS:
+        raise bad_payload(f"BulkDelete names {len(values):,} rows; at most {MAX_ROWS:,} are taken in one request.")
     found = [parse_guid(_text(value, "Value")) for value in values]
     known = [row for row in found if row is not None]
     if len(known) < len(found):

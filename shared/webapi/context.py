@@ -1,7 +1,6 @@
 """What every part of a request needs to know: whose organization, who asks, when, and how the answer is wanted."""
 
 import asyncio
-import fnmatch
 import re
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -10,12 +9,26 @@ from shared.engagement.clocks import Clock
 from shared.services.caller import Caller
 from shared.services.reading_clock import reading_clock
 from shared.storage.organizations import Organization
-from shared.webapi.errors import bad_query, not_implemented, too_many_rows
+from shared.webapi.errors import (
+    bad_query,
+    not_implemented,
+    too_many_comparisons,
+    too_many_expanded,
+    too_many_rows,
+    too_much_text,
+)
 from shared.webapi.http import Request
 from shared.webapi.query import MAX_PAGE
 
 MAX_ROWS = 50_000
 """Rows that one request may read; Dataverse's bound where it has to look at all of them (AggregateQueryRecordLimit)."""
+
+MAX_PREFERENCES = 4096
+"""Characters of ``Prefer``."""
+MAX_ANNOTATIONS = 20
+"""Names and patterns of annotations: each column of each row is held against them."""
+MAX_COMPARISONS = 20_000_000
+"""Comparisons of a filter with rows that one request may make: some seconds of work."""
 
 _ETAG = re.compile(r'(?:W/)?"(\d{1,20})"')
 
@@ -31,7 +44,9 @@ class Preferences:
 
     def annotates(self, name: str) -> bool:
         """Whether an annotation was asked for; patterns may end in ``*``."""
-        return any(fnmatch.fnmatchcase(name, pattern) for pattern in self.annotations)
+        return any(
+            name.startswith(pattern[:-1]) if pattern.endswith("*") else name == pattern for pattern in self.annotations
+        )
 
     def applied(self) -> str:
         """Return the ``Preference-Applied`` header, "" where nothing was asked for."""
@@ -41,17 +56,48 @@ class Preferences:
         return ",".join(parts)
 
 
+MAX_EXPANDED = 20_000
+"""What one request may read to follow its ``$expand`` options: each level of it once for every row, and a list of mail
+once more for each mail in it. The largest page with four."""
+
+
+MAX_TEXT = 64 * 1024 * 1024
+"""Bytes of texts and files beside their rows from which on one request is shown no more of them; a single one, however
+large, always."""
+
+
 class Reads:
-    """How many rows a request has read."""
+    """How many rows a request has read, how much it has compared them, how often it has read for an ``$expand``, and
+    how many bytes of texts and files it is shown."""
 
     def __init__(self) -> None:
         self.rows = 0
+        self.comparisons = 0
+        self.text = 0
+        self.expanded = 0
+
+    def compare(self, rows: int, weight: int) -> None:
+        """Count the comparisons of a filter of this weight with rows; raise `Failure` past `MAX_COMPARISONS`."""
+        self.comparisons += rows * weight
+        if self.comparisons > MAX_COMPARISONS:
+            raise too_many_comparisons(weight, MAX_COMPARISONS)
 
     def spend(self, rows: int) -> None:
         """Count rows; raise `Failure` past `MAX_ROWS`."""
         self.rows += rows
         if self.rows > MAX_ROWS:
             raise too_many_rows(MAX_ROWS)
+
+    def expand(self, reads: int = 1) -> None:
+        """Count what is read to follow an ``$expand``; raise `Failure` past `MAX_EXPANDED`."""
+        self.expanded += reads
+        if self.expanded > MAX_EXPANDED:
+            raise too_many_expanded(MAX_EXPANDED)
+
+    def demand_room_for_text(self) -> None:
+        """Raise `Failure` where `MAX_TEXT` is shown already."""
+        if self.text >= MAX_TEXT:
+            raise too_much_text(MAX_TEXT)
 
 
 class Clocks:
@@ -89,6 +135,8 @@ class Context:
 def parse_preferences(header: str) -> Preferences:
     """Return what a ``Prefer`` header asks for; what is not known is ignored (RFC 7240). Raises `Failure`: 400 for a
     page size that is none, 501 for the tracking of changes, without which the answer would never be complete."""
+    if len(header) > MAX_PREFERENCES:
+        raise bad_query(f"The Prefer header has {len(header):,} characters; at most {MAX_PREFERENCES:,} are taken.")
     representation, page_size, annotations, continue_on_error = False, None, (), False
     for item in re.findall(r'[^,"]*(?:"[^"]*"[^,"]*)*', header):
         # What follows a semicolon are parameters of the preference; names are in any case.
@@ -102,6 +150,11 @@ def parse_preferences(header: str) -> Preferences:
             page_size = min(int(value[:9]), MAX_PAGE)
         elif name == "odata.include-annotations":
             annotations = tuple(part.strip() for part in value.split(",") if part.strip())
+            if len(annotations) > MAX_ANNOTATIONS:
+                raise bad_query(
+                    f"odata.include-annotations names {len(annotations):,} annotations; at most {MAX_ANNOTATIONS} are "
+                    'taken: "*" asks for all.'
+                )
         elif name in ("odata.continue-on-error", "continue-on-error"):
             continue_on_error = value.lower() != "false"
         elif name == "odata.track-changes":

@@ -1,19 +1,14 @@
 """Records that a parameter names, in the forms that Dataverse's clients write."""
 
-import re
 from collections.abc import Sequence
 from typing import Any
-from urllib.parse import unquote
 
 from shared.webapi.context import Context
 from shared.webapi.errors import bad_payload
 from shared.webapi.keys import demand_id
-from shared.webapi.payloads import parse_reference
+from shared.webapi.payloads import parse_reference, set_of
 from shared.webapi.tables import TABLES
 from shared.webapi.values import parse_guid
-
-_SET = re.compile(r"(\w+)\(")
-"""Finds the set in a reference: it is the first name before a parenthesis, whatever stands in the key."""
 
 
 async def named_record(
@@ -30,10 +25,10 @@ async def named_record(
         raise bad_payload(f"'{where}' must be an object with '@odata.type' and the id of a record.")
     if "@odata.id" in given:
         reference, sets = given["@odata.id"], {TABLES[name].set: name for name in tables}
-        match = _SET.search(unquote(str(reference)))
-        if match is not None and match[1] not in sets:
+        name = set_of(reference, f"{where}/@odata.id") if isinstance(reference, str) else ""
+        if name and name not in sets:
             raise bad_payload(f"'{where}/@odata.id' must name {what}, a row of one of: {', '.join(sets)}.")
-        table = sets[match[1]] if match else tables[0]
+        table = sets[name] if name else tables[0]
         named = parse_reference(reference, table, f"{where}/@odata.id")
         return table, await demand_id(context.organization, TABLES[table], named)
     table = _table(given)

@@ -7,13 +7,22 @@ from collections.abc import Mapping
 
 from shared.webapi.http import Response, json_body
 
+MAX_MESSAGE = 2000
+"""Characters of a message: what a caller wrote is not given back without end."""
+
 
 class Failure(Exception):
-    """A request ends with this answer."""
+    """A request ends with this answer; a message of more than `MAX_MESSAGE` characters is cut."""
 
     def __init__(self, status: int, code: str, message: str, headers: Mapping[str, str] | None = None) -> None:
+        message = message if len(message) <= MAX_MESSAGE else f"{message[: MAX_MESSAGE - 3]}..."
         super().__init__(message)
         self.status, self.code, self.message, self.headers = status, code, message, headers or {}
+
+
+def shown(name: str, length: int = 80) -> str:
+    """Return a name that a caller wrote as a message repeats it: its beginning, where it is longer than a name."""
+    return name if len(name) <= length else f"{name[:length]}..."
 
 
 def error_response(failure: Failure) -> Response:
@@ -44,13 +53,13 @@ def invalid(message: str) -> Failure:
 def unknown_property(name: str, table: str) -> Failure:
     """A column that the table does not have."""
     return Failure(
-        400, "0x80060888", f"Could not find a property named '{name}' on type 'Microsoft.Dynamics.CRM.{table}'."
+        400, "0x80060888", f"Could not find a property named '{shown(name)}' on type 'Microsoft.Dynamics.CRM.{table}'."
     )
 
 
 def unknown_segment(segment: str) -> Failure:
     """A set, function or property in the path that there is not."""
-    return Failure(404, "0x8006088a", f"Resource not found for the segment '{segment}'.")
+    return Failure(404, "0x8006088a", f"Resource not found for the segment '{shown(segment, 200)}'.")
 
 
 def does_not_exist(table: str, id: str) -> Failure:
@@ -83,6 +92,42 @@ def too_many_rows(limit: int) -> Failure:
         f"This query would have to look at more than {limit:,} rows. Narrow the $filter: emails by _ownerid_value, "
         "_regardingobjectid_value or isemailfollowed, what belongs to an email by its id; or sort by createdon desc or "
         "senton desc, which reads only the rows that are shown.",
+    )
+
+
+def too_many_comparisons(weight: int, limit: int) -> Failure:
+    """A filter would have to be compared with too many rows."""
+    return Failure(
+        400,
+        "0x8004e023",
+        f"The $filter makes {weight:,} comparisons for each row that it looks at, and more than {limit:,} in all. "
+        "Shorten it (one column in (a list) is one comparison), or narrow it by a column that stands alone, such as "
+        "_ownerid_value, so that fewer rows have to be looked at.",
+    )
+
+
+def too_many_expanded(limit: int) -> Failure:
+    """A request's ``$expand`` options lead to more than one request may follow."""
+    return bad_query(
+        f"The $expand options of this request lead to more than {limit:,} reads, one for each row and level of them: "
+        "ask for fewer rows at a time ($top, odata.maxpagesize), or nest fewer $expand."
+    )
+
+
+def too_much_text(limit: int) -> Failure:
+    """Texts and files of a request's rows are more than one answer holds."""
+    return bad_query(
+        f"The texts and files of these rows have more than {limit:,} bytes: ask for fewer rows at a time "
+        "(odata.maxpagesize, $top), or leave them out of $select and read them row by row."
+    )
+
+
+def too_much_reading(limit: int) -> Failure:
+    """A request has made as many calls to storage as one may."""
+    return Failure(
+        400,
+        "0x80072321",
+        f"This request has made {limit:,} calls to storage, the most that one may make: send less in one request.",
     )
 
 

@@ -13,7 +13,8 @@ from typing import Any
 from odata_query import ast
 
 from shared.webapi.errors import bad_query, unknown_property
-from shared.webapi.patterns import matches
+from shared.webapi.patterns import MAX_LENGTH as MAX_PATTERN
+from shared.webapi.patterns import matcher
 from shared.webapi.query_functions import NAMESPACE, Asker, as_comparison
 from shared.webapi.schema import GUIDS, NUMBERS, TEXTS, Column, Table, Type
 from shared.webapi.tables import TABLES
@@ -23,6 +24,9 @@ type Row = Mapping[str, Any]
 type Predicate = Callable[[Row], bool]
 
 MAX_NESTING = 100
+_A_COMPARISON_FOLDS, _A_COMPARISON_STEPS = 2_000, 100
+"""Characters of a text that are folded, and looked at one by one for a pattern with ``_``, in the time of a comparison
+of short values; measured."""
 
 COMPARE: Mapping[type, Callable[[Any, Any], bool]] = {
     ast.Eq: operator.eq,
@@ -89,18 +93,21 @@ def chain(tree: Any, kind: type) -> list[Any]:
 
 
 class Compiler:
-    """Binds a parsed filter to a table; `columns` and `relations` collect what it looks at. In the body of an any or
-    all, `variable` is the name that stands for a row of the table; else it is "", and columns go by their own names."""
+    """Binds a parsed filter to a table; `columns` and `relations` collect what it looks at, `weight` what deciding it
+    for one row costs, in comparisons of short values. In the body of an any or all, `variable` is the name that stands
+    for a row of the table; else it is "", and columns go by their own names."""
 
     def __init__(self, table: Table, asker: Asker, variable: str = "") -> None:
         self.table, self.asker, self.variable = table, asker, variable
         self.columns: set[str] = set()
         self.relations: set[str] = set()
+        self.weight = 0
 
     def predicate(self, node: Any, depth: int = 0) -> Predicate:
         """Return a condition as what decides it. Raises `Failure` 400 naming what it does not understand."""
         if depth > MAX_NESTING:
             raise bad_query(f"The $filter is nested deeper than {MAX_NESTING} levels.")
+        self.weight += 1
         if isinstance(node, ast.BoolOp):
             kind = type(node.op)
             parts = [self.predicate(part, depth + 1) for part in chain(node, kind)]
@@ -164,11 +171,18 @@ class Compiler:
         operand = None if nested else self.operand(inner)
         if operand is None or operand.column.type not in TEXTS:
             raise bad_query(f"{name} in $filter needs a text column, not {_describe(inner)}.")
-        pattern, get = _PATTERNS[name].format(node.args[1].val.casefold()), operand.get
+        sought = node.args[1].val
+        if len(sought) > MAX_PATTERN:
+            raise bad_query(
+                f"The text in {name} in $filter has {len(sought):,} characters; at most {MAX_PATTERN:,} are looked for."
+            )
+        if "_" in sought:
+            self.weight += operand.column.length // _A_COMPARISON_STEPS
+        fits, get = matcher(_PATTERNS[name].format(sought.casefold())), operand.get
 
         def found(row: Row) -> bool:
             value = get(row)
-            return value is not None and matches(pattern, value)
+            return value is not None and fits(value)
 
         return found
 
@@ -179,6 +193,7 @@ class Compiler:
         if node.lambda_ is None:
             return lambda row: bool(row[place])
         keeps = inner.predicate(node.lambda_.expression, depth + 1)
+        self.weight += inner.weight
         if isinstance(node.operator, ast.Any):
             return lambda row: any(keeps(child) for child in row[place])
         return lambda row: all(keeps(child) for child in row[place])
@@ -223,6 +238,7 @@ class Compiler:
     def _own(self, name: str) -> Operand:
         column = _column(self.table, name)
         self.columns.add(column.name)
+        self.weight += column.length // _A_COMPARISON_FOLDS
         return Operand(_getter(column), column, stored=True, always=True)
 
     def _related(self, navigation: str, name: str) -> Operand:
@@ -236,6 +252,7 @@ class Compiler:
             raise unknown_property(navigation, self.table.logical)
         column = _column(TABLES[logical], name)
         self.columns.add(lookup.name)
+        self.weight += column.length // _A_COMPARISON_FOLDS
         if name == TABLES[logical].id:
             held = _getter(lookup)
 

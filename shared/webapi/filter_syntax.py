@@ -18,6 +18,9 @@ from odata_query.grammar import ODataLexer, ODataParser
 from shared.webapi.errors import bad_query
 
 _GUID = r"[\da-f]{8}-[\da-f]{4}-[\da-f]{4}-[\da-f]{4}-[\da-f]{12}"
+MAX_WORDS = 12_000
+"""Names, values, operators, commas and parentheses of a filter: two thousand conditions, four times what Dataverse
+takes. Each takes ten microseconds to understand, and recipients are served meanwhile by the same loop."""
 _MAX_PARAMETERS = 2
 """Named parameters that a function may have; the grammar's own rule for three is broken."""
 
@@ -94,6 +97,11 @@ def _mended(tokens: Iterable[Token]) -> list[Token]:
     for token in tokens:
         if token.type == "WS":
             continue
+        if len(mended) >= MAX_WORDS:
+            raise bad_query(
+                f"The $filter has more than {MAX_WORDS:,} names, values, operators, commas and parentheses: ask with "
+                "shorter lists, in several requests."
+            )
         if token.type == "JSON_STRING":
             token.type = "STRING"
         before = mended[-1].type if mended else ""

@@ -11,7 +11,7 @@ from typing import Any
 
 from odata_query import ast
 
-from shared.webapi.errors import bad_query
+from shared.webapi.errors import bad_query, shown
 from shared.webapi.filter_predicates import (
     COMPARE,
     Compiler,
@@ -55,6 +55,8 @@ class Filter:
     relation; the `pushed` conditions; for each collection in `within`, that one of its rows meets all the conditions
     given with it; for each column in `equals`, that its value is this one (text in the form that `sortable` gives it).
     `only_equals` is whether the values in `equals` decide alone.
+
+    `weight` is what `keeps` costs of one row, and of each that a relation has put into it, in comparisons.
     """
 
     keeps: Predicate
@@ -65,6 +67,7 @@ class Filter:
     within: tuple[tuple[str, tuple[Condition, ...]], ...] = ()
     equals: Mapping[str, str | int | bool] = field(default_factory=dict)
     only_equals: bool = False
+    weight: int = 0
 
 
 EVERYTHING = Filter(always, only_equals=True)
@@ -104,6 +107,7 @@ def parse_filter(text: str, table: Table, aliases: Mapping[str, str] | None = No
         tuple(found for node in conjuncts if (found := _within(node, compilers[0]))),
         values,
         len(equals) == len(facts) and all(fact.alone and values[fact.column.name] == fact.value for fact in equals),
+        sum(compiler.weight for compiler in compilers),
     )
 
 
@@ -123,13 +127,17 @@ def substitute_aliases(text: str, aliases: Mapping[str, str]) -> str:
         if token[0] != "@":
             return token
         if token not in aliases:
-            raise bad_query(f"The parameter alias '{token}' has no value: give it as {token}=...")
+            raise bad_query(f"The parameter alias '{shown(token)}' has no value: give it as {shown(token)}=...")
         length += len(aliases[token])
         _limit(length)
         return aliases[token]
 
     _limit(length)
-    return re.sub(r"""'(?:[^']|'')*'|"(?:[^"\\]|\\.)*"|@\w+""", replace, text)
+    return _QUOTED_OR_ALIAS.sub(replace, text)
+
+
+# A quote that is never closed goes to the end: looked at once, not from each of its characters anew.
+_QUOTED_OR_ALIAS = re.compile(r"""'(?:[^']|'')*+'?|"(?:[^"\\]|\\.)*+"?|@\w+""", re.DOTALL)
 
 
 def _limit(length: int) -> None:

@@ -5,8 +5,7 @@ Rows in no particular order come by their keys, a page at a time too. Any other 
 is worked out from all rows that may be meant, up to `MAX_ROWS` of them; past that the error says how to narrow it.
 """
 
-import asyncio
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -18,6 +17,7 @@ from shared.storage import emails, lists
 from shared.storage.calls import side_by_side
 from shared.storage.tables import Entity
 from shared.webapi import sources
+from shared.webapi.aside import aside
 from shared.webapi.context import MAX_ROWS, Context
 from shared.webapi.filters import Condition, Filter, attach
 from shared.webapi.query import MAX_PAGE, Order, Query, demand_place, implied_order, is_after, make_token, sort_rows
@@ -31,6 +31,9 @@ _STATUS_TEXT = "ee_statustext"
 
 MAX_COUNT = 5_000
 """What ``@odata.count`` counts to (Microsoft's "Count rows")."""
+
+MAX_PAGE_TEXT = 16 * 1024 * 1024
+"""Characters of a page's texts: it ends before the row that would be beyond, though the next one has that."""
 
 _WALK = 1_000
 """Emails of a list that are looked at one by one for those that a filter keeps; after that reading all is cheaper."""
@@ -64,10 +67,20 @@ async def find(context: Context, query: Query, size: int = MAX_PAGE) -> Page:
     rest = query.after.rest if query.after else query.top
     wanted = size if rest is None else min(size, rest)
     rows, total = await _rows(context, query, wanted + 1)
-    page = rows[:wanted]
-    if len(rows) <= wanted or not page or (rest is not None and rest <= wanted):
+    page = _fitting(rows[:wanted])
+    if len(rows) <= len(page) or not page or (rest is not None and rest <= len(page)):
         return Page(page, "", total)
-    return Page(page, make_token(page[-1], query.order, size, None if rest is None else rest - wanted), total)
+    return Page(page, make_token(page[-1], query.order, size, None if rest is None else rest - len(page)), total)
+
+
+def _fitting(rows: list[Row]) -> list[Row]:
+    """Return the first rows whose texts are no more than a page holds; one at least."""
+    left = MAX_PAGE_TEXT
+    for number, row in enumerate(rows):
+        left -= sum(len(value) for value in row.values() if isinstance(value, str))
+        if left < 0 and number:
+            return rows[:number]
+    return rows
 
 
 async def count(context: Context, query: Query, limit: int = MAX_ROWS) -> int:
@@ -135,6 +148,7 @@ def related(query: Query, table: Table, name: str, id: str) -> Query:
         inner.within,
         {**inner.equals, column.name: id},
         inner.only_equals,
+        inner.weight + 1,
     )
     return replace(query, filter=narrowed, order=query.order or implied_order(query.table, narrowed))
 
@@ -148,10 +162,14 @@ async def _rows(context: Context, query: Query, limit: int) -> tuple[list[Row], 
     if found is not None:
         return found, await count(context, query, MAX_COUNT) if query.count else None
     rows = await _by_key(context, replace(query, after=None), MAX_ROWS)
-    await asyncio.to_thread(sort_rows, rows, query.order)
     total = min(len(rows), MAX_COUNT + 1) if query.count else None
-    after = query.after
-    return [row for row in rows if is_after(row, query.order, after)] if after else rows, total
+    return await aside(_sorted, rows, query), total
+
+
+def _sorted(rows: list[Row], query: Query) -> list[Row]:
+    """Return rows in the query's order, from its place on."""
+    sort_rows(rows, query.order)
+    return [row for row in rows if is_after(row, query.order, query.after)] if query.after else rows
 
 
 async def _by_list(context: Context, query: Query, chosen: _List, limit: int) -> list[Row] | None:
@@ -209,24 +227,46 @@ async def _kept(context: Context, query: Query, entities: Sequence[Entity]) -> l
     if query.table.private_where:
         entities = [entity for entity in entities if may_see(context.caller, query.table, entity)]
     clock = await _clock(context, query)
-    rows = [_view(context, query.table, entity, clock) for entity in entities]
-    rows = [row for row in rows if query.filter.early(row)]
-    if query.filter.relations:
-        await side_by_side(lambda row: _attach(context, query, row), rows)
-    return [row for row in rows if query.filter.keeps(row)]
+    context.reads.compare(len(entities), query.filter.weight)
+    rows = await _perhaps_aside(len(entities), query.filter, _viewed, context, query, entities, clock)
+    if not query.filter.relations:
+        return rows
+    attached = sum(await side_by_side(lambda row: _attach(context, query, row), rows))
+    context.reads.compare(attached, query.filter.weight)
+    return await _perhaps_aside(len(rows) + attached, query.filter, _filtered, query.filter, rows)
 
 
-async def _attach(context: Context, query: Query, row: Row) -> None:
-    """Read the rows that the filter looks at beside its own."""
-    table = query.table
+async def _perhaps_aside[Answer](rows: int, filter: Filter, work: Callable[..., Answer], *given: Any) -> Answer:
+    """Return what work on so many rows returns, done beside the event loop where it takes more than a moment."""
+    return await aside(work, *given) if rows * (filter.weight + _A_ROW) > _MOMENT else work(*given)
+
+
+_A_ROW, _MOMENT = 40, 10_000
+"""What it costs to look at a row, and some milliseconds, in comparisons."""
+
+
+def _viewed(context: Context, query: Query, entities: Sequence[Entity], clock: Clock | None) -> list[Row]:
+    rows = (_view(context, query.table, entity, clock) for entity in entities)
+    return [row for row in rows if query.filter.early(row)]
+
+
+def _filtered(filter: Filter, rows: Sequence[Row]) -> list[Row]:
+    return [row for row in rows if filter.keeps(row)]
+
+
+async def _attach(context: Context, query: Query, row: Row) -> int:
+    """Read the rows that the filter looks at beside its own, and return how many those of collections are."""
+    table, attached = query.table, 0
     for name in query.filter.relations:
         if name in table.collections:
             inner = Query(TABLES[table.collections[name].table])
             page = await find(context, related(inner, table, name, row[table.id]), MAX_ROWS)
             attach(row, name, page.rows)
+            attached += len(page.rows)
         else:
             column, target = table.by_navigation[name]
             attach(row, name, await pointed(context, column, Query(TABLES[target]), row))
+    return attached
 
 
 async def pointed(context: Context, column: Column, query: Query, row: Row) -> Row | None:

@@ -4,9 +4,10 @@ import re
 from collections.abc import Mapping, Sequence
 
 from shared.webapi import definitions
+from shared.webapi.aside import LARGE_QUERY, aside
 from shared.webapi.csdl import NAMESPACE, csdl
 from shared.webapi.definitions import Definition
-from shared.webapi.errors import Failure, unknown_segment
+from shared.webapi.errors import Failure, bad_query, unknown_segment
 from shared.webapi.http import JSON, Response, json_body
 from shared.webapi.tables import TABLES
 
@@ -19,9 +20,26 @@ type Found = Definition | Sequence[Definition] | None
 """What a path names: a definition, a list of them, or None for nothing."""
 
 
-def answer(base: str, name: str, key: str | None, rest: tuple[str, ...], options: Mapping[str, str]) -> Response | None:
+MAX_OPTIONS = 4096
+"""Characters of the query options of a description: they are applied to each of hundreds of columns."""
+
+
+async def answer(
+    base: str, name: str, key: str | None, rest: tuple[str, ...], options: Mapping[str, str]
+) -> Response | None:
     """Return the description that a path names, or None where it names none. `name` and `key` are the first segment's,
-    `rest` the segments after it."""
+    `rest` the segments after it. Raises `Failure` 400 for query options that are longer than `MAX_OPTIONS` together."""
+    length = sum(map(len, (*options, *options.values())))
+    if length <= LARGE_QUERY // 4:
+        return _described(base, name, key, rest, options)
+    if length > MAX_OPTIONS:
+        raise bad_query(f"The query options have {length:,} characters; at most {MAX_OPTIONS:,} are taken here.")
+    return await aside(_described, base, name, key, rest, options)
+
+
+def _described(
+    base: str, name: str, key: str | None, rest: tuple[str, ...], options: Mapping[str, str]
+) -> Response | None:
     if name == "" and not rest:
         sets = [{"name": table.set, "kind": "EntitySet", "url": table.set} for table in TABLES.values()]
         return _json({"@odata.context": f"{base}/$metadata", "value": sets})

@@ -6,7 +6,7 @@ only, the boundary quoted or not, a preamble, no end, raw spaces and quotes in U
 
 import re
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from http import HTTPStatus
 
@@ -17,8 +17,17 @@ MAX_REQUESTS = 1000
 MAX_URL = 64 * 1024
 """Characters of a URL in a part. Both limits are Dataverse's own ("Execute batch operations using the Web API")."""
 
+MAX_HEAD = 128 * 1024
+"""Bytes of a part before its body: twice the longest URL."""
+MAX_HEADERS = 100
+"""Header lines of a part."""
+MAX_DELIMITERS = 10 * MAX_REQUESTS
+"""Lines that begin as a delimiter does; those of change sets may, where one boundary begins with another."""
+
 _BOUNDARY = re.compile(r'boundary\s*=\s*(?:"([^"]*)"|([^;\s]+))', re.IGNORECASE)
 _BLANK_LINE = re.compile(rb"\r?\n[ \t]*\r?\n")
+_REST = re.compile(rb"(--)?[ \t\r]*+(?=\n|\Z)")
+"""What may follow the boundary in a delimiter line."""
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 _METHOD = re.compile(r"[A-Za-z]{1,20}")
 _SPACE = b" \t\r\n"
@@ -66,17 +75,19 @@ def parse_batch(content_type: str, body: bytes) -> tuple[Part | ChangeSet, ...]:
 
 def _change_set(content_type: str, body: bytes, where: str) -> ChangeSet:
     parts: list[Part] = []
+    seen: set[str] = set()
     for number, data in enumerate(_split(content_type, body, f"The change set in {where}"), 1):
         inner = f"request {number} of the change set in {where}"
         headers, content = _headers(data, inner)
         part = _part(headers, content, inner)
         if part.method == "GET":
             raise bad_payload(f"GET is not allowed in a change set ({inner}): send it as a part of its own.")
-        if part.content_id and part.content_id in {other.content_id for other in parts}:
+        if part.content_id and part.content_id in seen:
             raise bad_payload(
                 f"The content ID '{part.content_id[:80]}' was found more than once in the same change set ({where}). "
                 "Content IDs have to be unique across all operations of a change set."
             )
+        seen.add(part.content_id)
         parts.append(part)
     return tuple(parts)
 
@@ -90,34 +101,65 @@ def _split(content_type: str, body: bytes, what: str) -> list[bytes]:
     boundary = (match[1] or match[2] or "").strip() if match else ""
     if not boundary:
         raise bad_payload(f"{what} names no boundary: send Content-Type: multipart/mixed; boundary=batch_1.")
-    delimiter = re.compile(rb"^--%s(--)?[ \t\r]*$" % re.escape(boundary.encode("utf-8", "replace")), re.MULTILINE)
+    mark = b"--" + boundary.encode("utf-8", "replace")
+    if body.count(b"\n" + mark) > MAX_DELIMITERS:
+        raise bad_payload(
+            f"{what} has more than {MAX_DELIMITERS:,} lines that begin with '--{boundary[:80]}': name a boundary that "
+            "stands nowhere else."
+        )
     parts: list[bytes] = []
     start = -1
-    for found in delimiter.finditer(body):
+    for begin, end, is_last in _delimiters(body, mark):
         if start >= 0:
-            parts.append(body[start : found.start()])
-        if found[1] or len(parts) > MAX_REQUESTS:
+            parts.append(body[start:begin])
+        if is_last or len(parts) > MAX_REQUESTS:
             return parts
-        start = found.end()
+        start = end
     if start < 0:
         raise bad_payload(f"{what} has no line '--{boundary[:80]}', the delimiter that its Content-Type names.")
     return [*parts, body[start:]]
 
 
+def _delimiters(body: bytes, mark: bytes) -> Iterator[tuple[int, int, bool]]:
+    """Yield where the lines are that are `mark` and nothing more, and whether each is the last."""
+    begin = 0 if body.startswith(mark) else _next(body, mark, 0)
+    while begin >= 0:
+        line = _REST.match(body, begin + len(mark))
+        if line is not None:
+            yield begin, line.end(), line[1] is not None
+        begin = _next(body, mark, begin)
+
+
+def _next(body: bytes, mark: bytes, place: int) -> int:
+    """Return where the next line begins that begins with `mark`, -1 for nowhere."""
+    found = body.find(b"\n" + mark, place)
+    return found + 1 if found >= 0 else -1
+
+
 def _headers(data: bytes, where: str) -> tuple[dict[str, str], bytes]:
     """Return the headers at the beginning of a part, names in lower case, and what follows the blank line."""
-    head, _, content = _cut(data.lstrip(_SPACE))
+    head, content = _cut(data.lstrip(_SPACE), where)
     return _fields(head, where), content
 
 
-def _cut(data: bytes) -> tuple[bytes, bytes, bytes]:
-    blank = _BLANK_LINE.search(data)
-    return (data, b"", b"") if blank is None else (data[: blank.start()], blank[0], data[blank.end() :])
+def _cut(data: bytes, where: str) -> tuple[bytes, bytes]:
+    """Return what stands before the first blank line and what follows it."""
+    blank = _BLANK_LINE.search(data, 0, MAX_HEAD)
+    if blank is not None:
+        return data[: blank.start()], data[blank.end() :]
+    if len(data) > MAX_HEAD:
+        raise bad_payload(
+            f"No blank line ends the headers in the first {MAX_HEAD:,} bytes of {where}: they are taken no longer."
+        )
+    return data, b""
 
 
 def _fields(head: bytes, where: str) -> dict[str, str]:
     fields: dict[str, str] = {}
-    for line in filter(None, _text(head, where).split("\n")):
+    lines = [line for line in _text(head, where).split("\n") if line]
+    if len(lines) > MAX_HEADERS:
+        raise bad_payload(f"There are {len(lines):,} header lines in {where}; at most {MAX_HEADERS} are taken.")
+    for line in lines:
         name, colon, value = line.partition(":")
         if not colon:
             raise bad_payload(
@@ -131,7 +173,7 @@ def _part(headers: Mapping[str, str], content: bytes, where: str) -> Part:
     kind = headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind != "application/http":
         raise bad_payload(f"The Content-Type of {where} must be application/http, not '{kind[:80]}'.")
-    head, _, body = _cut(content.lstrip(_SPACE))
+    head, body = _cut(content.lstrip(_SPACE), where)
     first, _, rest = head.partition(b"\n")
     method, url = _request_line(_text(first, where).strip(), where)
     inner = _fields(rest, where)

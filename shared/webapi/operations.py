@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from shared.engagement.figures import COUNTS
-from shared.webapi.errors import bad_payload, bad_query
+from shared.webapi.errors import bad_payload, bad_query, shown
 from shared.webapi.filters import substitute_aliases
 
 ROWS = "Collection(self)"
@@ -222,7 +222,7 @@ def demand_parameters(sent: Mapping[str, Any], name: str) -> None:
     for parameter in sent:
         if parameter not in OPERATIONS[name].parameters and "@" not in parameter:
             raise bad_payload(
-                f"The parameter '{parameter}' in the request payload is not a valid parameter of '{name}'."
+                f"The parameter '{shown(parameter)}' in the request payload is not a valid parameter of '{name}'."
             )
 
 
@@ -238,14 +238,16 @@ def parse_arguments(name: str, text: str, options: Mapping[str, str]) -> dict[st
         if parameter in options:
             raise bad_query(f"'{parameter}' stands behind the '?': write it in parentheses, {name}({parameter}=...).")
     given = substitute_aliases(text, options)
-    if given.strip() and not _ARGUMENTS.fullmatch(given):
+    if not given.strip():
+        return {}
+    if not _ARGUMENTS.fullmatch(given):
         raise bad_query(
             f"'({text[:80]})' cannot be read: '{name}' takes parameters such as (TimeZone='Europe/Berlin')."
         )
     found: dict[str, str | None] = {}
     for parameter, value in _ARGUMENT.findall(given):
         if parameter not in OPERATIONS[name].parameters:
-            raise bad_query(f"The parameter '{parameter[:80]}' is not a valid parameter of '{name}'.")
+            raise bad_query(f"The parameter '{shown(parameter)}' is not a valid parameter of '{name}'.")
         if parameter in found:
             raise bad_query(f"The parameter '{parameter}' of '{name}' is given twice.")
         found[parameter] = None if value == "null" else value[1:-1].replace("''", "'")

@@ -3,15 +3,17 @@
 import binascii
 import json
 import re
+import string
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import unquote
 
-from shared.services.attaching import Attachment
-from shared.services.parties import Party
+from shared.services.attaching import MAX_ATTACHMENTS, Attachment
+from shared.services.parties import MAX_PARTIES, Party
 from shared.storage.organizations import Organization
-from shared.webapi.errors import bad_payload, invalid, unknown_property
+from shared.webapi.aside import LARGE_BODY, aside
+from shared.webapi.errors import Failure, bad_payload, invalid, shown, unknown_property
 from shared.webapi.keys import RowKey, demand_id, parse_key
 from shared.webapi.schema import LOOKUPS, Column, Table
 from shared.webapi.tables import SETS, TABLES
@@ -36,24 +38,105 @@ class Payload:
     attachments: list[Attachment] | None = None
 
 
+async def read_json(body: bytes) -> dict[str, Any]:
+    """Return a JSON object as `parse_json` does, a large one's beside the event loop."""
+    return await aside(parse_json, body) if len(body) > LARGE_BODY else parse_json(body)
+
+
+MAX_VALUES = 200_000
+"""Values of a JSON body, each list and object counted once more: a thousand rows with all of their columns, the way
+they were read, have fewer."""
+MAX_ESCAPES = 8_000_000
+"""Backslashes of a JSON body; a body of mail in a script of its own, all of it escaped, has an eighth of them."""
+MAX_MEMBERS = 2_000
+"""Members of one object: no table has a tenth as many columns, and each may have a few annotations."""
+MAX_DEPTH = 32
+"""Objects and lists within each other."""
+MAX_REFERENCE = 4096
+"""Characters of what names a row: a URL, a set, and the values of a key."""
+
+
 def parse_json(body: bytes) -> dict[str, Any]:
-    """Return a JSON object; raise `Failure` 400 where it is none.
+    """Return a JSON object; raise `Failure` 400 where it is none, or has more or deeper values than may be.
 
     The standard library's parser and not orjson: it takes the lone surrogates that JavaScript clients send.
     """
+    _demand_few_values(body)
     try:
         value = json.loads(body or b"{}", parse_constant=_no_constant)
     except RecursionError:
-        raise bad_payload("The body is nested too deeply.") from None
+        raise _too_deep() from None
     except ValueError as error:
         raise bad_payload(f"The body is not valid JSON: {error}"[:300]) from None
     if not isinstance(value, dict):
         raise bad_payload("The body must be a JSON object.")
+    _demand_shallow(value)
     return value
 
 
 def _no_constant(name: str) -> None:
     raise ValueError(f"{name} is not JSON")
+
+
+def _demand_few_values(body: bytes) -> None:
+    """Raise `Failure` 400 where JSON has more than `MAX_VALUES`, before any of them is made: an empty object of three
+    characters takes twenty times as much memory.
+
+    What begins or parts values is counted, first wherever it stands, which takes no time; only where that is too much,
+    as in a text with many commas, outside of texts, one text after the other.
+    """
+    if body.count(b"\\") > MAX_ESCAPES:
+        raise bad_payload(f"The body has more than {MAX_ESCAPES:,} escaped characters: send texts as UTF-8.")
+    if sum(body.count(mark) for mark in _MARKS) <= MAX_VALUES:
+        return
+    found, place = 0, 0
+    while place < len(body):
+        quote = body.find(b'"', place)
+        end = quote if quote >= 0 else len(body)
+        found += sum(body.count(mark, place, end) for mark in _MARKS)
+        if found > MAX_VALUES:
+            raise bad_payload(f"The body has more than {MAX_VALUES:,} values: send fewer rows, in several requests.")
+        place = _after_text(body, end + 1)
+
+
+_MARKS = (b",", b"[", b"{")
+
+
+def _after_text(body: bytes, place: int) -> int:
+    """Return the place behind the quote that ends the text in which `place` is; behind the body where none does."""
+    while (quote := body.find(b'"', place)) >= 0:
+        first = quote
+        while first > place and body[first - 1] == _BACKSLASH:
+            first -= 1
+        place = quote + 1
+        if (quote - first) % 2 == 0:
+            return place
+    return len(body)
+
+
+_BACKSLASH = ord("\\")
+
+
+def _demand_shallow(value: Any) -> None:
+    """Raise `Failure` 400 where JSON is deeper than `MAX_DEPTH`, or an object in it has more than `MAX_MEMBERS`."""
+    level = [value]
+    for _ in range(MAX_DEPTH):
+        inner = []
+        for item in level:
+            if isinstance(item, dict) and len(item) > MAX_MEMBERS:
+                raise bad_payload(
+                    f"An object in the body has {len(item):,} members; at most {MAX_MEMBERS:,} are taken."
+                )
+            members = item.values() if isinstance(item, dict) else item
+            inner += [member for member in members if isinstance(member, dict | list)]
+        if not inner:
+            return
+        level = inner
+    raise _too_deep()
+
+
+def _too_deep() -> Failure:
+    return bad_payload(f"The body is nested too deeply: at most {MAX_DEPTH} levels are taken.")
 
 
 def parse_payload(table: Table, sent: Mapping[str, Any], *, creating: bool) -> Payload:
@@ -153,8 +236,9 @@ def _unbind(payload: Payload, table: Table, navigation: str, value: Any, *, crea
 def _bind(payload: Payload, table: Table, navigation: str, value: Any, *, creating: bool) -> None:
     if navigation not in table.by_navigation:
         raise bad_payload(
-            f"An undeclared property '{navigation}' which only has property annotations in the payload but no property "
-            f"value was found in the payload. 'Microsoft.Dynamics.CRM.{table.logical}' has no such navigation property."
+            f"An undeclared property '{shown(navigation)}' which only has property annotations in the payload but no "
+            f"property value was found in the payload. 'Microsoft.Dynamics.CRM.{table.logical}' has no such navigation "
+            "property."
         )
     column, target = table.by_navigation[navigation]
     if not _is_set(table, column, navigation, creating=creating):
@@ -188,15 +272,40 @@ def _pointed_table(payload: Payload, column: Column) -> str:
 def parse_reference(value: Any, target: str, where: str) -> RowKey:
     """Return what a reference to a row of `target` names: ``contacts(id)``, ``/contacts(id)`` or an absolute URL, of
     any host and organization, with an id or an alternate key. `where` tells the caller which reference is meant."""
-    match = _REFERENCE.fullmatch(unquote(value.strip())) if isinstance(value, str) else None
+    match = _REFERENCE.fullmatch(_unquoted(value, where)) if isinstance(value, str) else None
     if match is None:
         raise bad_payload(f"The value of '{where}' is not a reference such as /{TABLES[target].set}(<id>).")
     known = SETS.get(match[1])
     # An email may be named as the activity that it is.
     if known is None or target not in (known.logical, known.view_of):
-        reason = f"'{match[1]}' holds {known.logical} rows" if known else f"there is no entity set '{match[1]}'"
+        reason = f"'{match[1]}' holds {known.logical} rows" if known else f"there is no entity set '{shown(match[1])}'"
         raise bad_payload(f"The value of '{where}' must name a row of '{TABLES[target].set}': {reason}.")
     return parse_key(TABLES[target], match[2])
+
+
+def set_of(value: str, where: str) -> str:
+    """Return the name of the set in a reference, the last before its first parenthesis, "" where there is none."""
+    path, parenthesis, _ = _unquoted(value, where).partition("(")
+    return path.rpartition("/")[2] if parenthesis else ""
+
+
+def _unquoted(reference: str, where: str) -> str:
+    if len(reference) > MAX_REFERENCE:
+        raise bad_payload(
+            f"The value of '{where}' has {len(reference):,} characters; a reference has at most {MAX_REFERENCE:,}."
+        )
+    return unquote(reference.strip())
+
+
+def demand_few_rows(table: Table, sent: Mapping[str, Any]) -> None:
+    """Raise `Failure` 400 where more rows are to be made together with one than it may have, before looking at any."""
+    for name, limit in _MOST.items():
+        rows = sent.get(name) if name in table.collections else None
+        if isinstance(rows, list) and len(rows) > limit:
+            raise bad_payload(f"'{name}' has {len(rows):,} rows; an email has at most {limit:,}.")
+
+
+_MOST = {"email_activity_parties": MAX_PARTIES, "email_activity_mime_attachment": MAX_ATTACHMENTS}
 
 
 def _collection(payload: Payload, table: Table, name: str, value: Any) -> None:
@@ -241,11 +350,23 @@ def parse_attachment(row: Payload) -> Attachment:
 def decode_body(body: str) -> bytes:
     """Return the bytes of an attachment's ``body``, base64 (RFC 4648; line breaks as MIME puts them are let pass)."""
     try:
+        encoded = body.encode("ascii")
         # Removing spaces takes longer than decoding: only where they may be what is wrong.
-        return binascii.a2b_base64(body, strict_mode=True) if " " not in body and "\n" not in body else _unfolded(body)
+        if b" " in encoded or b"\n" in encoded:
+            encoded = encoded.translate(None, string.whitespace.encode())
+        return _decoded(encoded)
     except ValueError:
         raise bad_payload("Cannot convert the value of 'body' to the expected type Edm.Binary: not base64.") from None
 
 
-def _unfolded(body: str) -> bytes:
-    return binascii.a2b_base64("".join(body.split()), strict_mode=True)
+def _decoded(encoded: bytes) -> bytes:
+    """Return what base64 stands for, slice by slice: the decoder keeps the interpreter to itself, a quarter of a second
+    for the largest file. Raises ValueError."""
+    *before, last = [encoded[start : start + _SLICE] for start in range(0, len(encoded), _SLICE)] or [b""]
+    if any(b"=" in part for part in before):
+        raise ValueError("padding before the end")
+    return b"".join(binascii.a2b_base64(part, strict_mode=True) for part in (*before, last))
+
+
+_SLICE = 1024 * 1024
+"""Characters: a multiple of four."""

@@ -13,15 +13,21 @@ from urllib.parse import unquote_plus
 
 import orjson
 
-from shared.webapi.errors import Failure, bad_query, not_implemented, unknown_property
-from shared.webapi.filters import EVERYTHING, Filter, Row, parse_filter, substitute_aliases
+from shared.webapi.aside import LARGE_QUERY, aside
+from shared.webapi.errors import Failure, bad_query, not_implemented, shown, unknown_property
+from shared.webapi.filters import EVERYTHING, MAX_LENGTH, Filter, Row, parse_filter, substitute_aliases
 from shared.webapi.query_functions import NOBODY, Asker
 from shared.webapi.schema import NUMBERS, Column, Table, Type
 from shared.webapi.values import parse_time, sortable
 
 MAX_PAGE = 5000
 MAX_EXPANDS = 15
-"""``$expand`` options of a query, one within another: Dataverse's own limit (Microsoft's "Join tables using OData")."""
+"""Navigation properties that a query expands, those one within another included: Dataverse's own limit (Microsoft's
+"Join tables using OData")."""
+MAX_ORDERS = 10
+"""Columns to sort by."""
+MAX_CONDITIONS = 2 * MAX_LENGTH
+"""Characters of all ``$filter`` and ``$orderby`` of a query, with the values of parameter aliases in their places."""
 _OPTIONS = frozenset({"$select", "$filter", "$orderby", "$top", "$count", "$expand", "$skiptoken"})
 _NOT_HERE = frozenset({"fetchxml", "sql", "savedquery", "userquery", "$apply"})
 """Options in lower case: clients write those without a dollar sign in any."""
@@ -80,6 +86,13 @@ def parse_options(query: str) -> dict[str, str]:
     return options
 
 
+async def read_query(options: Mapping[str, str], table: Table, asker: Asker = NOBODY) -> Query:
+    """Return what `options` ask as `parse_query` does, long ones beside the event loop."""
+    if sum(map(len, options.values())) > LARGE_QUERY:
+        return await aside(parse_query, options, table, asker)
+    return parse_query(options, table, asker)
+
+
 def parse_query(options: Mapping[str, str], table: Table, asker: Asker = NOBODY) -> Query:
     """Return what `options` ask of `table`; raise `Failure` 400 naming the option or column that is wrong, 501 for one
     that Dataverse has and we do not."""
@@ -90,19 +103,50 @@ def parse_query(options: Mapping[str, str], table: Table, asker: Asker = NOBODY)
                 f"The query option '{name}' is not available here: use $filter, $select and $orderby."
             )
         if name.startswith("$") and name not in _OPTIONS:
-            raise bad_query(f"The query option '{name}' is not supported.")
+            raise bad_query(f"The query option '{shown(name)}' is not supported.")
     if options.get("$expand", "").count("$expand") >= MAX_EXPANDS:
-        raise bad_query(f"A query has at most {MAX_EXPANDS} $expand options: nest fewer of them.")
-    return _query(options, table, aliases, asker, continued="$skiptoken" in options)
+        raise _too_many_expands()
+    return _query(options, table, _Asked(aliases, asker), continued="$skiptoken" in options)
 
 
-def _query(
-    options: Mapping[str, str], table: Table, aliases: Mapping[str, str], asker: Asker, *, continued: bool
-) -> Query:
+@dataclass(slots=True)
+class _Asked:
+    """What all parts of a query share, and how much of what a query may have they have used up."""
+
+    aliases: Mapping[str, str]
+    asker: Asker
+    expands: int = 0
+    conditions: int = 0
+
+    def expand(self) -> None:
+        """Count a navigation property that is expanded; raise `Failure` 400 past `MAX_EXPANDS`."""
+        self.expands += 1
+        if self.expands > MAX_EXPANDS:
+            raise _too_many_expands()
+
+    def condition(self, text: str) -> str:
+        """Return a text with its aliases replaced; raise `Failure` 400 where all together get too long."""
+        replaced = substitute_aliases(text, self.aliases)
+        self.conditions += len(replaced)
+        if self.conditions > MAX_CONDITIONS:
+            raise bad_query(
+                f"All $filter and $orderby of the query have more than {MAX_CONDITIONS:,} characters together, with "
+                "parameter aliases replaced: shorten them, or send several queries."
+            )
+        return replaced
+
+
+def _too_many_expands() -> Failure:
+    return bad_query(
+        f"A query has at most {MAX_EXPANDS} $expand options, each navigation property counted: expand fewer of them."
+    )
+
+
+def _query(options: Mapping[str, str], table: Table, asked: _Asked, *, continued: bool) -> Query:
     kept = EVERYTHING
     if options.get("$filter", "").strip():
-        kept = parse_filter(options["$filter"], table, aliases, asker)
-    order = _order(substitute_aliases(options.get("$orderby", ""), aliases), table) or implied_order(table, kept)
+        kept = parse_filter(asked.condition(options["$filter"]), table, None, asked.asker)
+    order = _order(asked.condition(options.get("$orderby", "")), table) or implied_order(table, kept)
     return Query(
         table,
         _select(options["$select"], table) if options.get("$select", "").strip() not in ("", "*") else None,
@@ -110,7 +154,7 @@ def _query(
         order,
         _top(options["$top"]) if "$top" in options else None,
         _flag("$count", options.get("$count", "false")),
-        dict(_expand(item, table, aliases, asker) for item in split_top(options.get("$expand", ""), ",")),
+        dict(_expand(item, table, asked) for item in split_top(options.get("$expand", ""), ",")),
         _place(options["$skiptoken"]) if continued else None,
         options,
     )
@@ -160,8 +204,10 @@ def _order(text: str, table: Table) -> tuple[Order, ...]:
         if column.lazy:
             raise bad_query(f"'{name}' is kept as a file and cannot be sorted by.")
         if direction not in ([], ["asc"], ["desc"]):
-            raise bad_query(f"'{item}' in $orderby is not a column followed by asc or desc.")
+            raise bad_query(f"'{shown(item)}' in $orderby is not a column followed by asc or desc.")
         orders.append(Order(column, direction == ["desc"]))
+        if len(orders) > MAX_ORDERS:
+            raise bad_query(f"$orderby names more than {MAX_ORDERS} columns: sort by fewer.")
     return tuple(orders)
 
 
@@ -177,9 +223,10 @@ def _flag(name: str, text: str) -> bool:
     return text == "true"
 
 
-def _expand(item: str, table: Table, aliases: Mapping[str, str], asker: Asker) -> tuple[str, Query]:
+def _expand(item: str, table: Table, asked: _Asked) -> tuple[str, Query]:
     from shared.webapi.tables import TABLES
 
+    asked.expand()
     name, _, inner = item.partition("(")
     if inner and not inner.endswith(")"):
         raise bad_query(f"'{item[:80]}' in $expand lacks a closing parenthesis.")
@@ -196,7 +243,7 @@ def _expand(item: str, table: Table, aliases: Mapping[str, str], asker: Asker) -
         if option.strip() not in _OPTIONS_OF_EXPAND:
             raise bad_query(f"The query option '{option.strip()[:40]}' is not supported in $expand.")
         options[option.strip()] = value
-    return name, _query(options, target, aliases, asker, continued=False)
+    return name, _query(options, target, asked, continued=False)
 
 
 def implied_order(table: Table, filter: Filter) -> tuple[Order, ...]:
@@ -250,7 +297,7 @@ def _place(token: str) -> Place:
         and 1 <= size <= MAX_PAGE
         and isinstance(values, list)
         and isinstance(last, str)
-        and (rest is None or type(rest) is int)
+        and (rest is None or (type(rest) is int and rest >= 0))
     )
     if not plausible:
         raise _foreign_token()

@@ -9,7 +9,7 @@ from shared.webapi import finding, sources, texts
 from shared.webapi.context import Context, etag
 from shared.webapi.errors import bad_query, does_not_exist, unknown_segment
 from shared.webapi.finding import Row
-from shared.webapi.query import MAX_PAGE, Query, parse_query
+from shared.webapi.query import MAX_PAGE, Query, read_query
 from shared.webapi.query_functions import Asker
 from shared.webapi.schema import LOOKUPS, Column, Table
 from shared.webapi.sharing import may_see
@@ -22,24 +22,27 @@ LOOKUP_NAVIGATION = "Microsoft.Dynamics.CRM.associatednavigationproperty"
 TOTAL = "Microsoft.Dynamics.CRM.totalrecordcount"
 TOTAL_EXCEEDED = "Microsoft.Dynamics.CRM.totalrecordcountlimitexceeded"
 
+MAX_PAGE_OF_TEXTS = 500
+"""Rows of a page that shows texts or files which are kept beside their rows, such as bodies."""
+
 _OPTIONS_OF_SETS = frozenset({"$filter", "$orderby", "$top", "$count", "$skiptoken"})
 
 
 async def read_set(context: Context, table: Table, options: Mapping[str, str]) -> dict[str, Any]:
     """Return a page of a set: ``value``, with ``@odata.count`` and ``@odata.nextLink`` where they belong."""
-    query = parse_query(options, table, _asker(context))
+    query = await read_query(options, table, _asker(context))
     return await _page(context, query, options, f"{context.base}/{table.set}")
 
 
 async def count_set(context: Context, table: Table, options: Mapping[str, str]) -> int:
     """Return how many rows of a set a filter keeps."""
-    return await finding.count(context, parse_query(_counted(options), table, _asker(context)))
+    return await finding.count(context, await read_query(_counted(options), table, _asker(context)))
 
 
 async def count_collection(context: Context, table: Table, id: str, name: str, options: Mapping[str, str]) -> int:
     """Return how many rows of a row's collection a filter keeps; raise `Failure` 404 where there is no such row."""
     await read_row(context, table, id)
-    query = parse_query(_counted(options), TABLES[table.collections[name].table], _asker(context))
+    query = await read_query(_counted(options), TABLES[table.collections[name].table], _asker(context))
     return await finding.count(context, finding.related(query, table, name, id))
 
 
@@ -59,7 +62,7 @@ async def _read(context: Context, query: Query, id: str) -> Row:
 async def read_single(context: Context, table: Table, id: str, options: Mapping[str, str]) -> dict[str, Any]:
     """Return a row as it is answered, lazy columns included unless ``$select`` leaves them out. Raises `Failure` 400
     where an option is one of sets: the row would be answered whatever it says."""
-    query = parse_query(options, table, _asker(context))
+    query = await read_query(options, table, _asker(context))
     for name in _OPTIONS_OF_SETS & options.keys():
         raise bad_query(f"The query option '{name}' cannot be applied to a single row: use $select and $expand.")
     row = await _read(context, query, id)
@@ -72,7 +75,7 @@ async def read_property(context: Context, table: Table, id: str, name: str, opti
     collection; None where it is null. Raises `Failure` 404."""
     if name in table.collections:
         await read_row(context, table, id)
-        query = parse_query(options, TABLES[table.collections[name].table], _asker(context))
+        query = await read_query(options, TABLES[table.collections[name].table], _asker(context))
         url = f"{context.base}/{table.set}({id})/{name}"
         return await _page(context, finding.related(query, table, name, id), options, url)
     if name in table.by_navigation:
@@ -92,7 +95,10 @@ async def read_property(context: Context, table: Table, id: str, name: str, opti
 
 async def _page(context: Context, query: Query, options: Mapping[str, str], url: str) -> dict[str, Any]:
     """Return a page of rows; `url` is where the next one is asked for."""
-    page = await finding.find(context, query, context.preferences.page_size or MAX_PAGE)
+    size = context.preferences.page_size or MAX_PAGE
+    if any(column.lazy for column in query.select or ()):
+        size = min(size, MAX_PAGE_OF_TEXTS)
+    page = await finding.find(context, query, size)
     answer: dict[str, Any] = {"@odata.context": _context_url(context, query)}
     if page.total is not None:
         answer |= _count_annotations(context, page.total)
@@ -146,7 +152,15 @@ async def with_texts(
     """Return a row and the texts of its lazy `columns`, None for an empty one; all of one version, which is newer than
     `row` where that was changed meanwhile: what it names is gone then."""
     while True:
-        found = {column.name: await texts.read(context.organization, column, row) for column in columns}
+        found: dict[str, str | None] = {}
+        for column in columns:
+            if row.get(column.lazy):
+                context.reads.demand_room_for_text()
+            # How large a file is, is known before it is read; others must not begin to be read meanwhile.
+            known = int(row.get("filesize") or 0)
+            context.reads.text += known
+            found[column.name] = text = await texts.read(context.organization, column, row)
+            context.reads.text += len(text or "") - known
         gone = {
             column.lazy: row[column.lazy] for column in columns if row.get(column.lazy) and found[column.name] is None
         }
@@ -200,8 +214,12 @@ async def _lookup_names(context: Context, query: Query, rows: Sequence[Row]) -> 
 
 async def _expand(context: Context, answer: dict[str, Any], table: Table, name: str, query: Query, row: Row) -> None:
     """Put what a navigation property leads to into an answer."""
+    context.reads.expand()
     if name in table.collections:
         page = await finding.find(context, finding.related(query, table, name, row[table.id]))
+        if query.table.kept == "email":
+            # Each mail of a list is read by its key.
+            context.reads.expand(len(page.rows))
         answer[name] = await _render_all(context, query, page.rows, single=False)
         if page.token:
             url = f"{context.base}/{table.set}({row[table.id]})/{name}"

@@ -11,8 +11,8 @@ from shared.webapi.http import JSON, Address, Request, Response, json_body
 from shared.webapi.keys import RowKey, demand_id, parse_key
 from shared.webapi.operations import parse_arguments
 from shared.webapi.paths import SEGMENT, Path, parse_path
-from shared.webapi.payloads import parse_json
-from shared.webapi.query import parse_options, parse_query
+from shared.webapi.payloads import read_json
+from shared.webapi.query import parse_options, read_query
 from shared.webapi.schema import Table
 from shared.webapi.tables import SETS, TABLES, navigation_of
 
@@ -47,8 +47,8 @@ async def _on_service(context: Context, request: Request, path: Path, options: M
         return _json(200, await actions.FUNCTIONS[name](context))
     if name in actions.UNBOUND and not path.rest and not path.key:
         demand_method(request, "POST", name)
-        return _action_answer(await actions.UNBOUND[name](context, _sent(request)))
-    described = metadata.answer(context.base, path.first, path.key, path.rest, options)
+        return _action_answer(await actions.UNBOUND[name](context, await _sent(request)))
+    described = await metadata.answer(context.base, path.first, path.key, path.rest, options)
     if described is None:
         raise unknown_segment(path.first)
     demand_method(request, "GET", path.first)
@@ -88,7 +88,7 @@ async def _on_bound(
     if action is None or arguments:
         raise unknown_segment(segment)
     demand_method(request, "POST", segment)
-    return _action_answer(await action(context, id, _sent(request)))
+    return _action_answer(await action(context, id, await _sent(request)))
 
 
 async def _on_set(context: Context, request: Request, table: Table, path: Path, options: Mapping[str, str]) -> Response:
@@ -100,7 +100,7 @@ async def _on_set(context: Context, request: Request, table: Table, path: Path, 
     if request.method == "GET":
         return _with_preferences(context, _json(200, await reading.read_set(context, table, options)))
     demand_method(request, "POST", table.set, writing.set_methods(table))
-    sent, shown = _sent(request), _shown(context, table, options, expanding=True)
+    sent, shown = await _sent(request), await _shown(context, table, options, expanding=True)
     made = await writing.create(context, table, sent)
     return await _written(context, table, made, shown, created=True)
 
@@ -113,14 +113,14 @@ async def _on_set_action(context: Context, request: Request, table: Table, rest:
     if not name.startswith(_NAMESPACE):
         raise actions.unqualified(name)
     demand_method(request, "POST", name)
-    return _action_answer(await action(context, table, _sent(request)))
+    return _action_answer(await action(context, table, await _sent(request)))
 
 
 async def _on_row(
     context: Context, request: Request, table: Table, named: RowKey, options: Mapping[str, str]
 ) -> Response:
     if request.method == "PATCH":
-        sent, shown = _sent(request), _shown(context, table, options, expanding=False)
+        sent, shown = await _sent(request), await _shown(context, table, options, expanding=False)
         row, created = await writing.upsert(context, table, named, sent)
         return await _written(context, table, row, shown, created=created)
     if request.method not in ("GET", "DELETE"):
@@ -152,13 +152,13 @@ async def _on_reference(
     name, key = (match[1], match[2]) if match else ("", None)
     if name in table.collections:
         if request.method == "POST":
-            await references.add_to_collection(context, table, id, name, _sent(request))
+            await references.add_to_collection(context, table, id, name, await _sent(request))
         else:
             demand_method(request, "DELETE", f"{name}/$ref", "POST, DELETE")
             await references.take_from_collection(context, table, id, name, key, options.get("$id"))
     elif name in table.by_navigation and key is None:
         if request.method in ("PUT", "POST"):
-            await references.set_lookup(context, table, id, name, _sent(request))
+            await references.set_lookup(context, table, id, name, await _sent(request))
         else:
             demand_method(request, "DELETE", f"{name}/$ref", "PUT, DELETE")
             await references.clear_lookup(context, table, id, name)
@@ -198,7 +198,7 @@ async def _on_property(
         await writing.update(context, table, id, {name: None})
         return Response(204)
     demand_method(request, "PUT", name, "GET, PUT, DELETE")
-    sent = _sent(request)
+    sent = await _sent(request)
     if "value" not in sent:
         raise bad_payload('The body must be {"value": ...}.')
     await writing.update(context, table, id, {name: sent["value"]})
@@ -210,19 +210,19 @@ async def _create_in(
 ) -> Response:
     """POST to a collection of a row makes one of its rows (OData 4.0 Protocol, 11.4.2 Create an Entity)."""
     child = TABLES[table.collections[name].table]
-    sent, shown = _sent(request), _shown(context, child, options, expanding=True)
+    sent, shown = await _sent(request), await _shown(context, child, options, expanding=True)
     bound = {f"{navigation_of(table, name)}@odata.bind": f"/{table.set}({id})"}
     made = await writing.create(context, child, {**sent, **bound})
     return await _written(context, child, made, shown, created=True)
 
 
-def _shown(context: Context, table: Table, options: Mapping[str, str], *, expanding: bool) -> dict[str, str]:
+async def _shown(context: Context, table: Table, options: Mapping[str, str], *, expanding: bool) -> dict[str, str]:
     """Return the options that shape a written row's representation; raise `Failure` 400 before anything is written.
     A PATCH does not expand, as Dataverse's does not."""
     names = ("$select", "$expand") if expanding else ("$select",)
     chosen = {name: value for name, value in options.items() if name in names}
     if context.preferences.representation:
-        parse_query(chosen, table)
+        await read_query(chosen, table)
     return chosen
 
 
@@ -235,11 +235,11 @@ async def _written(context: Context, table: Table, id: str, shown: Mapping[str, 
     return Response(answer.status, {**answer.headers, "ETag": row["@odata.etag"], "Location": url}, answer.body)
 
 
-def _sent(request: Request) -> dict[str, Any]:
+async def _sent(request: Request) -> dict[str, Any]:
     kind = request.header("content-type").partition(";")[0].strip().lower()
     if request.body and kind not in ("", "application/json", "text/json"):
         raise Failure(415, "0x80060888", f"The Content-Type '{kind[:80]}' is not supported: send application/json.")
-    return parse_json(request.body)
+    return await read_json(request.body)
 
 
 def demand_size(request: Request, path: Path, organization: Organization) -> None:

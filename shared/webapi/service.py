@@ -15,8 +15,10 @@ from shared.services.errors import Missing, Refused
 from shared.services.people import welcome
 from shared.services.rights import Denied
 from shared.storage.account import PreconditionFailed, StorageError, Unavailable
+from shared.storage.calls import Exhausted, of_a_caller
 from shared.storage.organizations import Organization, find_organization
 from shared.webapi import batch, cors
+from shared.webapi.aside import LARGE_BODY, aside
 from shared.webapi.auth import Identity, authenticate
 from shared.webapi.budget import budgets
 from shared.webapi.context import Context, parse_condition, parse_preferences
@@ -27,13 +29,14 @@ from shared.webapi.errors import (
     error_response,
     invalid,
     stale,
+    too_much_reading,
     unavailable,
     unexpected,
     unknown_segment,
     user_disabled,
 )
 from shared.webapi.http import Address, Request, Response, parse_address
-from shared.webapi.multipart import parse_batch, render_batch
+from shared.webapi.multipart import ChangeSet, Part, parse_batch, render_batch
 from shared.webapi.paths import Path
 from shared.webapi.resources import BATCH, demand_method, demand_size, respond
 
@@ -41,6 +44,9 @@ MAX_URL = 32_768
 """Characters of a URL: Dataverse's own limit ("Query data using the Web API"); parts of a batch have twice as many."""
 MAX_HEADERS = 65_536
 """Characters of all header names and values; the longest token has a quarter of them."""
+
+MAX_HEADER_FIELDS = 200
+"""Headers of a request: each is looked for among all."""
 
 _VERSION = re.compile(r"v9\.\d{1,2}")
 _EMAIL = re.compile(r"emails\(([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})\)", re.IGNORECASE)
@@ -77,6 +83,8 @@ async def _guarded(work: Awaitable[Response], service_request: str) -> Response:
         return error_response(denied(str(denial)))
     except Missing as missing:
         return error_response(Failure(404, "0x80040217", str(missing)))
+    except Exhausted as exhausted:
+        return error_response(too_much_reading(exhausted.limit))
     except PreconditionFailed:
         return error_response(stale())
     except Unavailable as error:
@@ -107,7 +115,7 @@ async def _answer(request: Request, now: datetime, service_request: str, common:
     _say_what_it_is_about(organization, address)
     _demand_own_name(request, caller)
     user = (organization.id, caller.user)
-    with budgets().spend(user, time.monotonic, common):
+    with budgets().spend(user, time.monotonic, common), of_a_caller():
         await _demand_enabled(organization, identity, now)
         if address.path != BATCH:
             return await respond(_context(request, address, organization, caller, now), request, address)
@@ -153,6 +161,10 @@ def _demand_head(request: Request) -> None:
         raise Failure(
             431, "0x80060888", f"The headers have {headers:,} characters; at most {MAX_HEADERS:,} are taken together."
         )
+    if len(request.headers) > MAX_HEADER_FIELDS:
+        raise Failure(
+            431, "0x80060888", f"There are {len(request.headers):,} headers; at most {MAX_HEADER_FIELDS} are taken."
+        )
 
 
 def _demand_own_name(request: Request, caller: Caller) -> None:
@@ -184,12 +196,19 @@ async def _on_batch(request: Request, address: Address, organization: Organizati
     demand_method(request, "POST", BATCH)
     demand_size(request, Path(BATCH, None, ()), organization)
     goes_on = parse_preferences(request.header("prefer")).continue_on_error
-    items = parse_batch(request.header("content-type"), request.body)
+    items = await _parts(request)
     answer = render_batch(await batch.execute(items, address, one, continue_on_error=goes_on))
     if not goes_on:
         return answer
     applied = {**answer.headers, "Preference-Applied": "odata.continue-on-error"}
     return Response(answer.status, applied, answer.body)
+
+
+async def _parts(request: Request) -> tuple[Part | ChangeSet, ...]:
+    kind = request.header("content-type")
+    if len(request.body) > LARGE_BODY:
+        return await aside(parse_batch, kind, request.body)
+    return parse_batch(kind, request.body)
 
 
 def _demand_address(request: Request) -> Address:

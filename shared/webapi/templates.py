@@ -14,6 +14,7 @@ from shared.engagement.dynamic_text import (
     fill_html,
     fill_line,
 )
+from shared.engagement.languages import ENGLISH, date_in, number_in, time_in
 from shared.services.composing import MAX_BODY, check_body
 from shared.storage.calls import side_by_side
 from shared.storage.organizations import Organization
@@ -24,7 +25,7 @@ from shared.webapi.payloads import Payload
 from shared.webapi.query import Query
 from shared.webapi.schema import CHOICES, LOOKUPS, Table, Type
 from shared.webapi.tables import TABLES
-from shared.webapi.values import formatted, target_of
+from shared.webapi.values import formatted, parse_time, target_of
 
 USER = "systemuser"
 _NAMED = LOOKUPS | CHOICES | {Type.BOOLEAN}
@@ -101,7 +102,7 @@ async def fill(context: Context, template: finding.Row, kind: str, id: str, user
             USER: await reading.read_row(context, TABLES[USER], user),
             kind: await reading.read_row(context, TABLES[kind], id),
         }
-        values = await _values(context, rows, wanted)
+        values = await _values(context, rows, wanted, template["languagecode"])
         filled = await asyncio.to_thread(fill_html, body, names, values, MAX_BODY)
         check_body(filled)
         return _cut(fill_line(subject, names, values)), filled
@@ -109,15 +110,17 @@ async def fill(context: Context, template: finding.Row, kind: str, id: str, user
         raise invalid(f"The template cannot be filled in: {error}.") from None
 
 
-async def _values(context: Context, rows: Mapping[str, finding.Row], wanted: Collection[tuple[str, str]]) -> Values:
+async def _values(
+    context: Context, rows: Mapping[str, finding.Row], wanted: Collection[tuple[str, str]], language: int
+) -> Values:
     keys = sorted(wanted)
-    said = await side_by_side(lambda key: _said(context, TABLES[key[0]], key[1], rows[key[0]]), keys)
+    said = await side_by_side(lambda key: _said(context, TABLES[key[0]], key[1], rows[key[0]], language), keys)
     return dict(zip(keys, said, strict=True))
 
 
-async def _said(context: Context, table: Table, name: str, row: finding.Row) -> str:
-    """Return a value, or a part of it, as a reader expects it: the label of a choice, the name behind a lookup, a time
-    with its zone."""
+async def _said(context: Context, table: Table, name: str, row: finding.Row, language: int) -> str:
+    """Return a value, or a part of it, as a reader of the template's `language` (LCID) expects it: the label of a
+    choice, the name behind a lookup, a time with its zone."""
     name, slash, part = name.partition("/")
     column, value = table.by_name[name], row[name]
     if value is None:
@@ -129,9 +132,17 @@ async def _said(context: Context, table: Table, name: str, row: finding.Row) -> 
     shown = formatted(column, value)
     if shown is None:
         return str(value)
+    if language != ENGLISH and column.type in (Type.INTEGER, Type.BIGINT):
+        return await asyncio.to_thread(number_in, value, language)
     if column.type is not Type.DATETIME:
         return shown
     date, _, time = shown.partition(" ")
+    moment = parse_time(value)
+    if language != ENGLISH and moment is not None:
+        # In a thread: a language's data are read when it is first asked for.
+        date = await asyncio.to_thread(date_in, moment, language)
+        time = await asyncio.to_thread(time_in, moment, language)
+        shown = f"{date} {time}"
     return {_DATE: date, _TIME: f"{time} UTC"}.get(slash + part, f"{shown} UTC")
 
 

@@ -107,8 +107,9 @@ def _demand_rule(table: Table, column: Column, value: str | int) -> None:
 
 def _units(value: str, limit: int) -> int:
     """Return how long a text is in UTF-16 code units, which Dataverse counts; exact where it may be beyond `limit`."""
-    beyond = sum(character > "\uffff" for character in value) if len(value) <= limit < 2 * len(value) else 0
-    return len(value) + beyond
+    if not len(value) <= limit < 2 * len(value):
+        return len(value)
+    return len(value.encode("utf-16-le", "surrogatepass")) // 2
 
 
 def _number(table: Table, column: Column, value: object) -> int:

@@ -1,5 +1,6 @@
 """Writing: making, changing and deleting rows of every table."""
 
+import asyncio
 import uuid
 from collections.abc import Awaitable, Callable, Collection, Mapping
 from datetime import datetime
@@ -19,6 +20,7 @@ from shared.storage.contention import insist
 from shared.storage.organizations import change_settings
 from shared.storage.tables import Operation
 from shared.webapi import cors, sources, telling, templates, texts
+from shared.webapi.aside import aside
 from shared.webapi.context import Context, version_in
 from shared.webapi.errors import (
     already_exists,
@@ -30,7 +32,14 @@ from shared.webapi.errors import (
     stale,
 )
 from shared.webapi.keys import RowKey, columns_of_keys, contradicts, find_id, missing
-from shared.webapi.payloads import Payload, decode_body, parse_attachment, parse_payload, resolve_references
+from shared.webapi.payloads import (
+    Payload,
+    decode_body,
+    demand_few_rows,
+    parse_attachment,
+    parse_payload,
+    resolve_references,
+)
 from shared.webapi.schema import Table, Type
 from shared.webapi.sharing import demand_sight
 from shared.webapi.tables import TABLES
@@ -45,6 +54,8 @@ _MAY_BE_EMPTY = frozenset({
 })  # fmt: skip
 """Columns of the organization that may be null; the other ones are switches, sizes and the working week."""
 _ATTEMPTS = 8
+_WITH_FILES = frozenset({"body", "email_activity_mime_attachment"})
+"""Members of a row that hold files."""
 
 
 async def create(context: Context, table: Table, sent: Mapping[str, Any]) -> str:
@@ -139,7 +150,15 @@ def demand_changeable(table: Table) -> None:
 async def prepare(context: Context, table: Table, sent: Mapping[str, Any], named: RowKey, *, creating: bool) -> Payload:
     """Return what is to be written to the row that is named, with its key's values where it is made; raise `Failure`
     400 or 404 naming what is wrong."""
-    payload = parse_payload(table, await resolve_references(context.organization, table, sent), creating=creating)
+    demand_few_rows(table, sent)
+    resolved = await resolve_references(context.organization, table, sent)
+    if _WITH_FILES & sent.keys():
+        # Decoding a file of megabytes takes a while.
+        payload = await aside(parse_payload, table, resolved, creating=creating)
+    else:
+        payload = parse_payload(table, resolved, creating=creating)
+        # A thousand rows may be read from one request: recipients get their turn between them.
+        await asyncio.sleep(0)
     contradicted = contradicts(named, payload.columns)
     if contradicted:
         raise bad_payload(f"'{contradicted}' in the body is not the value of the key that names the row.")
@@ -239,9 +258,8 @@ async def _create_attachment(context: Context, payload: Payload) -> str:
         raise bad_payload("An attachment belongs to an email: give 'objectid_email@odata.bind'.")
     if payload.columns.get("objecttypecode", "email") != "email":
         raise invalid("The objecttypecode of an attachment must be 'email'.")
-    return await attaching.add_attachment(
-        context.organization, context.caller, str(email), parse_attachment(payload), now=context.now
-    )
+    attachment = await aside(parse_attachment, payload)
+    return await attaching.add_attachment(context.organization, context.caller, str(email), attachment, now=context.now)
 
 
 async def _update_attachment(context: Context, id: str, payload: Payload, expected: int | None) -> None:
@@ -252,7 +270,7 @@ async def _update_attachment(context: Context, id: str, payload: Payload, expect
         context.caller,
         id,
         payload.columns,
-        content=decode_body(payload.lazy["body"]) if "body" in payload.lazy else None,
+        content=await aside(decode_body, payload.lazy["body"]) if "body" in payload.lazy else None,
         now=context.now,
         expected=expected,
     )

@@ -15,6 +15,8 @@ NEVER_AT_START = (
     "azure.monitor",
     "azure.storage.blob",
     "azure.identity",
+    "babel",
+    "crawleruseragents",
     "odata_query",
     "cryptography",
     "holidays",
@@ -24,6 +26,8 @@ NEVER_AT_START = (
 )
 NEVER_FOR_A_HIT = (
     "msgraph",
+    "babel",
+    "crawleruseragents",
     "opentelemetry",
     "azure.monitor",
     "odata_query",
@@ -87,3 +91,9 @@ def test_a_hit_loads_neither_graph_nor_the_web_api(organization, before):
     modules = modules_after(f"ORGANIZATION = {organization.name!r}\n{before}\n{HIT}")
     assert loaded(NEVER_FOR_A_HIT, modules) == []
     assert "shared.storage.journal" in modules, "the hit was recorded"
+
+
+def test_threads_of_pure_work_let_the_loop_have_its_turn_after_a_millisecond():
+    program = "import function_app, sys; print(sys.getswitchinterval())"
+    said = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert float(said.stdout.split()[-1]) == pytest.approx(0.001)

@@ -246,10 +246,10 @@ async def test_a_mail_that_waits_does_not_leave_once_its_sender_or_who_sent_it_i
     await world.send(mail, clock)
     parties = await world.partition(mail)
     sender = str(next(row["partyid"] for row in parties.parties if row["participationtypemask"] == 1))
-    submitter = str(parties.email["_submitter"])
+    submitter = str(parties.email["_submittedby"])
     if whose == "submitter":
         submitter = str(uuid.uuid4())
-        await world.organization.tables.apply(world.organization.emails, _merge(mail, {"_submitter": submitter}))
+        await world.organization.tables.apply(world.organization.emails, _merge(mail, {"_submittedby": submitter}))
     shut = sender if whose == "sender" else submitter
     await _shut(world, shut)
     await world.deliver(mail, clock)

@@ -7,10 +7,13 @@ from datetime import UTC, datetime, timedelta
 import orjson
 import pytest
 
+from shared.engagement.delivery_reports import MAX_MIME
 from shared.engagement.notifications import MAX_BODY, client_state, read_client_state
+from shared.graph import mailbox as graph
 from shared.graph.mailbox import LIFETIME
-from shared.services import alerting, mailboxes
+from shared.services import alerting, mailboxes, replying
 from shared.services.alerting import card_of
+from shared.services.long_work import in_turn
 from shared.settings import settings
 from shared.storage import emails, records
 from shared.storage.account import Unavailable
@@ -188,6 +191,33 @@ async def test_a_bounce_says_why_and_does_not_count(world):
     assert interaction["ee_labelreason"].startswith("not delivered: 550 5.1.")
     assert interaction["emailaddress"] == ANN
     assert (await world.email(email_id)).email["replycount"] == 0
+
+
+async def test_of_a_bounce_no_more_is_fetched_than_is_read(world):
+    await world.bounce(await world.send())
+    pages = graph.received_since(world.organization.tenant, SELLER.id, datetime.now(UTC) - timedelta(hours=1))
+    [bounce] = [message async for page in pages for message in page if message.address != SELLER.address]
+    place = world.organization.tenant, SELLER.id, bounce.id
+    whole = await graph.get_mime(*place, MAX_MIME)
+    assert len(whole) > 200
+    assert await graph.get_mime(*place, 100) == whole[:100]
+    assert await graph.get_mime(*place[:2], "AAkGone=", 100) == b""
+
+
+async def test_what_a_bounce_says_is_not_read_where_it_answers_none_of_ours(world, monkeypatch):
+    read = []
+    monkeypatch.setattr(replying, "in_turn", lambda *work: read.append(work) or in_turn(*work))
+    theirs, ours = await world.send(), await world.send()
+    for table in ("message", "conversation"):
+        async for page in records.query(world.organization, table):
+            for key in [row["RowKey"] for row in page if row["email"] == theirs]:
+                await records.delete(world.organization, table, key)
+    await world.bounce(theirs)
+    await world.catch_up()
+    assert read == []
+    await world.bounce(ours)
+    await world.catch_up()
+    assert len(read) == 1
 
 
 async def test_what_the_seller_writes_into_the_conversation_is_no_reply(world):

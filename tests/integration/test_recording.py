@@ -295,3 +295,28 @@ async def test_what_one_source_asks_beyond_its_budget_is_counted_and_all_others_
     assert sorted(hit.address for hit in hits) == ["198.51.100.7"] * 10 + ["203.0.113.9"] * 10
     assert counted(rows)[0] == 90
     assert {row["email"] for row in rows} == {str(token.email)}
+
+
+async def test_a_flood_from_many_addresses_is_counted_beyond_the_emails_budget_and_known_sources_stay_hits(
+    organization, spool, monkeypatch
+):
+    recorder = Recorder(spool, budget=5.0)
+    recorder.floods = Floods(of_email=50)
+    monkeypatch.setitem(recording._recorders, "", recorder)
+    email, now = uuid.uuid4(), int(time.time()) // 60
+    link = Token(1, organization.name, TokenKind.LINK, email, 0, None, "https://example.com/")
+    person = {"x-forwarded-for": "[2001:db8:1:2::9]:80"}
+    await recording.record(Token(1, organization.name, TokenKind.OPEN, email, 0, None, ""), "GET", person, "")
+    flood = ({"x-forwarded-for": f"203.0.{n >> 8}.{n & 255}:80"} for n in range(400))
+    await asyncio.gather(*(recording.record(link, "GET", one, "") for one in flood))
+    # The same subscriber's, from another address.
+    await recording.record(link, "GET", {"x-forwarded-for": "[2001:db8:1:2:3:4:5:6]:80"}, "")
+    partitions = [f"{now + minutes:010d}-{journal.WRITER}" for minutes in (0, 1)]
+    rows = [row for p in partitions for entity in await read_rows(organization, p) for row in hits_of(entity)]
+    hits = [journal.read_hit(row)[0] for row in rows if journal.counted(row) is None]
+    found = [one for row in rows if (one := journal.counted(row)) is not None]
+    assert [hit.kind for hit in hits if hit.address.startswith("2001:")] == [Kind.OPEN, Kind.LINK]
+    assert 50 <= len(hits) <= 100
+    assert len(hits) + counted(rows)[0] == 402
+    assert {one.kind for one in found} == {Kind.LINK}
+    assert all(one.first <= one.last for one in found)

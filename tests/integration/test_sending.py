@@ -22,6 +22,7 @@ from shared.services.rights import Denied
 from shared.services.sending import send_email
 from shared.settings import settings
 from shared.storage import agenda, blobs, emails, records
+from shared.storage.tables import Operation
 from tests.delivery_world import BODY, CALLER, MANAGER, PNG, SELLER, TENANT, Clock, World, bcc, cc, stranger
 from tests.standin_fixtures import IGNORED_WARNINGS, standin, world
 
@@ -420,7 +421,9 @@ async def test_a_sender_without_a_mailbox_ends_as_failed_and_is_named(world: Wor
     )  # fmt: skip
     mail = await world.write(await world.contact(), attachments=[PRICES], followed=["Prices.pdf"])
     await world.send(mail)
+    await world.call("PUT", f"/local/mailboxes/{SELLER.address}", {"enabled": False})
     assert await world.deliver(mail) == []
+    await world.call("PUT", f"/local/mailboxes/{SELLER.address}", {"enabled": True})
     email = (await world.partition(mail)).email
     assert (email["statecode"], email["statuscode"]) == (0, 8)
     assert email["ee_failurereason"] == "nobody@contoso.example has no mailbox in Microsoft 365"
@@ -492,3 +495,111 @@ async def test_thousands_of_links_do_not_keep_delivery_busy(world: World):
 async def test_what_was_written_is_kept_as_it_was(world: World):
     mail = await sent(world, await world.contact())
     assert await emails.read_body(world.organization, (await world.partition(mail)).email) == BODY
+
+
+# Whose mailbox it leaves from
+
+
+async def of_graph(world: World) -> set[str]:
+    """Return the users whose mailboxes and drives Graph was asked for."""
+    paths = [request.partition(" ")[2] for request in await world.requests()]
+    return {match[1] for path in paths if (match := re.search(r"/users/([^/]+)", path))}
+
+
+@pytest.mark.parametrize("column", ["internalemailaddress", "domainname", "both"])
+@pytest.mark.parametrize("when", ["before", "after"])
+async def test_a_mail_leaves_from_its_senders_own_mailbox_whatever_addresses_say(world: World, column: str, when: str):
+    columns = ["internalemailaddress", "domainname"] if column == "both" else [column]
+    another = dict.fromkeys(columns, MANAGER.address)
+    ann = await world.contact()
+    mail = await world.write(ann, attachments=[PRICES], followed=["Prices.pdf"])
+    if when == "before":
+        await records.merge(world.organization, "systemuser", SELLER.id, another)
+    await world.send(mail)
+    await records.merge(world.organization, "systemuser", SELLER.id, another)
+    await world.deliver(mail)
+    assert await of_graph(world) == {SELLER.id}
+    [message] = await world.arrived(ann)
+    assert message["from"]["emailAddress"]["address"] == SELLER.address
+    email = (await world.partition(mail)).email
+    assert (email["sender"], email["_mailbox"]) == (SELLER.address, SELLER.id), "Microsoft 365 says who sent"
+    assert await records.get(world.organization, "mailbox", SELLER.id) is not None
+    assert await records.get(world.organization, "mailbox", MANAGER.id) is None, "nobody else's mailbox is read"
+
+
+@pytest.mark.parametrize("address", [SELLER.address, MANAGER.address, "nobody@elsewhere.example"])
+async def test_mail_that_an_earlier_version_submitted_by_an_address_leaves_from_its_senders_mailbox(
+    world: World, address: str
+):
+    ann = await world.contact()
+    mail = await world.write(ann)
+    await world.send(mail)
+    await emails.commit(world.organization, (await world.partition(mail)).email, {"_mailbox": address})
+    await world.deliver(mail)
+    assert await of_graph(world) == {SELLER.id}
+    assert len(await world.arrived(ann)) == 1
+    email = (await world.partition(mail)).email
+    assert (email["statuscode"], email["sender"]) == (3, SELLER.address)
+
+
+async def test_a_draft_that_an_earlier_version_made_is_found_and_sent_once(world: World):
+    ann, clock = await world.contact(), Clock()
+    mail = await world.write(ann)
+    await world.send(mail, clock)
+    await world.break_calls("POST */send", 503, count=1)
+    assert await delivering.deliver(world.organization, mail, clock) is not None
+    await emails.commit(world.organization, (await world.partition(mail)).email, {"_mailbox": SELLER.address})
+    clock.pass_(timedelta(minutes=10))
+    await world.deliver(mail, clock)
+    assert len(await world.arrived(ann)) == 1
+    assert sum(request.endswith("/messages") and request.startswith("POST") for request in await world.requests()) == 1
+
+
+async def test_mail_of_an_earlier_version_whose_sender_is_no_user_ends_as_failed(world: World):
+    mail = await world.write(await world.contact())
+    await world.send(mail)
+    partition = await world.partition(mail)
+    sender = {**partition.parties[0], "partyid": None, "partyid_type": None, "addressused": MANAGER.address}
+    changes = {"_mailbox": MANAGER.address}
+    await emails.commit(world.organization, partition.email, changes, [Operation("put", sender)])
+    await world.deliver(mail)
+    email = (await world.partition(mail)).email
+    assert (email["statuscode"], email["ee_failurereason"]) == (8, "its sender is not a user: choose a systemuser")
+    assert await world.requests() == []
+
+
+async def test_a_sender_or_submitter_who_was_shut_out_meanwhile_sends_no_more(world: World):
+    manager = Caller(MANAGER.id, "", "", frozenset({"Manager"}))
+    row = {"fullname": MANAGER.name, "internalemailaddress": MANAGER.address}
+    await records.put(world.organization, "systemuser", MANAGER.id, row)
+    for shut_out, change, reason in [
+        (SELLER.id, {"isdisabled": True}, f"The user {SELLER.name} is disabled"),
+        (MANAGER.id, {"isdisabled": True}, f"The user {MANAGER.name} is disabled"),
+        (SELLER.id, None, f"The sender {SELLER.name} does not exist any more"),
+    ]:
+        for user in (SELLER, MANAGER):
+            known = {"fullname": user.name, "internalemailaddress": user.address}
+            await records.put(world.organization, "systemuser", user.id, known)
+        mail = await world.write(await world.contact())
+        await send_email(world.organization, mail, manager, Clock()())
+        if change is None:
+            await records.delete(world.organization, "systemuser", shut_out)
+        else:
+            await records.merge(world.organization, "systemuser", shut_out, change)
+        await world.deliver(mail)
+        email = (await world.partition(mail)).email
+        assert email["statuscode"] == 8
+        assert reason in email["ee_failurereason"]
+    assert [request for request in await world.requests() if re.match("POST .*/messages|POST .*/send", request)] == []
+
+
+async def test_who_lost_a_role_after_sending_for_another_has_sent_it(world: World):
+    """Roles are known from tokens only: nothing at the time of delivery says that one was taken."""
+    manager = Caller(MANAGER.id, "", "", frozenset({"Manager"}))
+    mail = await world.write(ann := await world.contact())
+    await send_email(world.organization, mail, manager, Clock()())
+    with pytest.raises(Denied):
+        other = await world.write(ann)
+        await send_email(world.organization, other, replace(manager, roles=frozenset({"Seller"})), Clock()())
+    await world.deliver(mail)
+    assert len(await world.arrived(ann)) == 1

@@ -32,7 +32,7 @@ from shared.storage.tables import Entity, literal
 from shared.webapi.errors import Failure
 from shared.webapi.telling import take_settings
 from tests.contract.clients.tls_forwarder import make_certificate
-from tests.delivery_world import SELLER, World
+from tests.delivery_world import MANAGER, SELLER, World
 from tests.sent_mail import put_sent_email
 from tests.standin_fixtures import IGNORED_WARNINGS, standin, world
 from tests.web_client import Client
@@ -377,6 +377,15 @@ async def test_the_owner_finds_the_alert_in_the_own_mailbox_once(world: World) -
     assert headers["x-auto-response-suppress"] == "All"
     assert "/o/" not in mail["body"]["content"], "an alert is not followed itself"
     assert "http" not in mail["body"]["content"]
+
+
+@pytest.mark.parametrize("column", ["internalemailaddress", "domainname"])
+async def test_an_alert_leaves_from_its_owners_own_mailbox_whatever_addresses_say(world: World, column: str) -> None:
+    await switch(world, alert_by_mail=True)
+    await records.merge(world.organization, "systemuser", SELLER.id, {column: MANAGER.address})
+    assert await attempts(world, await a_card(world), telling.MAIL) == []
+    sent = [request for request in await world.requests() if "/sendMail" in request]
+    assert sent == [f"POST /v1.0/users/{SELLER.id}/sendMail"]
 
 
 async def test_two_who_mail_at_once_mail_once(world: World) -> None:

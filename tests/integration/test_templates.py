@@ -231,6 +231,32 @@ async def test_a_personal_template_is_its_owners_and_administrators_alone(
     assert (await other.get(f"emails({own})")).json["_templateid_value"] is None
 
 
+@pytest.mark.parametrize(
+    ("language", "filled"),
+    [
+        (1033, "11/23/2026 5:35 PM UTC, 11/23/2026, 5:35 PM UTC, 1,234"),
+        (2057, "23 Nov 2026 17:35 UTC, 23 Nov 2026, 17:35 UTC, 1,234"),
+        (1031, "23.11.2026 17:35 UTC, 23.11.2026, 17:35 UTC, 1.234"),
+        (1040, "23 nov 2026 17:35 UTC, 23 nov 2026, 17:35 UTC, 1.234"),
+        (1036, "23 nov. 2026 17:35 UTC, 23 nov. 2026, 17:35 UTC, 1\u202f234"),
+        (1041, "2026/11/23 17:35 UTC, 2026/11/23, 17:35 UTC, 1,234"),
+        (3079, "23.11.2026 17:35 UTC, 23.11.2026, 17:35 UTC, 1.234"),
+    ],
+)
+async def test_times_and_numbers_are_in_the_language_of_the_template(
+    seller: Client, language: int, filled: str
+) -> None:
+    account = await seller.make("accounts", {"name": "Northwind", "numberofemployees": 1234})
+    await records.merge(seller.organization, "account", account, {"createdon": "2026-11-23T17:35:00Z"})
+    of = (
+        "{!account:createdon;}, {!account:createdon/@date;}, {!account:createdon/@time;}, {!account:numberofemployees;}"
+    )
+    template = {**TEMPLATE, "templatetypecode": "account", "languagecode": language, "body": of}
+    made = await seller.make("templates", template)
+    [email] = (await instantiate(seller, made, account, "account")).rows
+    assert email["description"] == filled
+
+
 async def test_the_organizations_templates_are_everybodys_to_use_and_their_owners_to_change(
     seller: Client, other: Client, manager: Client
 ) -> None:

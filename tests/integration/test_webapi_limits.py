@@ -1,8 +1,10 @@
 """How large a request of the Web API may be and what is answered beyond; that no answer is taken for a page."""
 
+import base64
+
 import pytest
 
-from shared.webapi import batch
+from shared.webapi import batch, context
 from shared.webapi.service import MAX_HEADERS, MAX_URL
 from tests.integration.test_webapi_batch import part, post, replies
 from tests.web_client import Client
@@ -76,3 +78,64 @@ async def test_hostile_html_in_a_body_is_given_back_as_plain_text_that_no_browse
     assert row.headers["Content-Type"].startswith("application/json")
     for answer in (raw, row, await seller.get("nothing<script>")):
         assert answer.headers["X-Content-Type-Options"] == "nosniff"
+
+
+GUID = "0b1d0b6e-0000-4000-8000-000000000001"
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body", "said"),
+    [
+        ("POST", "GetEmailEngagementAggregateCounts", {"Target": {"@odata.id": "_" * 30_000}}, "at most 4,096"),
+        ("GET", f"contacts?$filter=contains(lastname,'{'a' * 1500}b')", None, "at most 1,000 are looked for"),
+        ("GET", f"emails({GUID})/Microsoft.Dynamics.CRM.ee_GetEmailHistory(@p)?@p=" + "+" * 20_000, None, "Not Exist"),
+        ("POST", "emails", b'{"email_activity_parties":[' + b"{}," * 5_000_000 + b"{}]}", "more than 200,000 values"),
+        ("POST", "emails", {"email_activity_parties": [{}] * 501}, "at most 500"),
+        ("POST", "emails", {"email_activity_mime_attachment": [{}] * 101}, "at most 100"),
+        ("POST", "BestTimeToEmail", {"EntityReferenceCollection": [{}] * 1001}, "at most 100"),
+        ("GET", "contacts?$expand=" + ",".join(["ownerid"] * 16), None, "at most 15"),
+        ("GET", "contacts?$orderby=" + ",".join(["lastname"] * 11), None, "more than 10 columns"),
+        ("GET", "EntityDefinitions?$select=" + "LogicalName," * 400, None, "at most 4,096"),
+    ],
+)
+async def test_what_would_take_too_long_is_refused_by_name(
+    seller: Client, method: str, path: str, body: object, said: str
+) -> None:
+    refused = await seller.send(method, path, body)
+    assert refused.status in (400, 404)
+    assert said in refused.error
+
+
+async def test_headers_and_preferences_are_bounded_in_number(seller: Client) -> None:
+    many = await seller.get("contacts", headers={f"X-{n}": "" for n in range(201)})
+    assert (many.status, "at most 200" in many.error) == (431, True)
+    names = ",".join(f"a.b{n}" for n in range(21))
+    asked = await seller.get("contacts", headers={"Prefer": f'odata.include-annotations="{names}"'})
+    assert (asked.status, "at most 20" in asked.error) == (400, True)
+    assert (await seller.get("contacts", headers={"Prefer": "a," * 3000})).status == 400
+
+
+async def test_a_filter_that_compares_too_much_is_refused_and_says_how_to_shorten_it(
+    seller: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(context, "MAX_COMPARISONS", 5)
+    for name in ("Byron", "Lovelace"):
+        await seller.make("contacts", {"lastname": name})
+    refused = await seller.get("contacts?$filter=statecode eq 0 or statecode eq 1")
+    assert (refused.status, refused.json["error"]["code"]) == (400, "0x8004e023")
+    assert "3 comparisons" in refused.error
+    assert "one column in (a list)" in refused.error
+    assert len((await seller.get("contacts?$filter=statecode in (0,1)")).rows) == 2
+
+
+async def test_the_largest_requests_of_honest_clients_are_taken(seller: Client) -> None:
+    text = "x,{}" * (3 * 2**18 - 10)
+    email = await seller.make("emails", {"subject": "s", "description": text})
+    assert (await seller.get(f"emails({email})/description/$value")).body == text.encode()
+    file = base64.encodebytes(bytes(range(256)) * 80_000).decode()
+    await seller.make(
+        "activitymimeattachments",
+        {"objectid_email@odata.bind": f"/emails({email})", "filename": "a.bin", "body": file},
+    )
+    asked = " or ".join(f"contactid eq {GUID}" for _ in range(600))
+    assert (await seller.get(f"contacts?$filter={asked}")).status == 200

@@ -15,9 +15,9 @@ from shared.engagement.withdrawal import HEADERS, address_key
 from shared.engagement.withdrawal_words import WORDS
 from shared.services import withdrawing
 from shared.settings import settings
-from shared.storage import consents, queues, records
+from shared.storage import consents, emails, queues, records
 from shared.storage.account import Unavailable
-from tests.delivery_world import World, bcc, cc
+from tests.delivery_world import SELLER, World, bcc, cc
 from tests.journalled_hits import SENT
 from tests.standin_fixtures import IGNORED_WARNINGS, standin, world
 from tests.withdrawing_world import (
@@ -325,6 +325,20 @@ async def test_an_address_that_got_the_mail_is_sent_a_link_that_withdraws(world:
     assert (await contact_of(world.organization, bob.id))["followemail"] is False
     assert (await contact_of(world.organization, ann.id))["followemail"] is True
     assert await opened(world.organization, mail, datetime.now(UTC)) == 0
+
+
+@pytest.mark.parametrize("mailbox", [SELLER.id, SELLER.address, "manager@contoso.example"])
+async def test_the_link_to_confirm_comes_from_the_senders_mailbox_whatever_the_mail_kept(world: World, mailbox: str):
+    world.organization = await with_settings(world.organization, ee_withdrawallink=True)
+    ann, bob = await world.contact("Ann"), await world.contact("Bob")
+    mail, _ = await delivered(world, ann, cc(bob))
+    await emails.commit(world.organization, (await world.partition(mail)).email, {"_mailbox": mailbox})
+    html = (await world.arrived(ann))[0]["body"]["content"]
+    await ask(link_in(html), "POST", withdraw="yes", address=await world.address_of(bob))
+    [work] = queued(world.organization)
+    assert await withdrawing.confirm(world.organization, work, datetime(2026, 11, 3, 8, 0, tzinfo=UTC)) is None
+    sent = [request for request in await world.requests() if "/sendMail" in request]
+    assert sent == [f"POST /v1.0/users/{SELLER.id}/sendMail"]
 
 
 async def test_nobody_is_asked_to_confirm_who_did_not_get_the_mail_or_was_asked_just_now(world: World):

@@ -255,9 +255,7 @@ def test_opens_without_a_pattern_seldom_make_anybody_wait(number, at_most):
 
 def known(opens=(), **facts):
     person = Person(**facts)
-    return Known(
-        find_zone(person, "", utc("2026-11-24 00:00")), person.state, tuple(milliseconds(time) for time in opens)
-    )
+    return Known(find_zone(person, "", utc("2026-11-24 00:00")), tuple(milliseconds(time) for time in opens))
 
 
 def test_the_reason_of_one_names_the_moment_the_zone_and_where_it_comes_from():

@@ -1,5 +1,10 @@
 """Dynamic text: what is accepted, what is refused and how that is said, and that filling in is safe."""
 
+import ast
+import re
+from html import escape
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -122,9 +127,14 @@ def test_what_is_no_placeholder_survives_byte_for_byte_and_a_value_is_text(befor
     assert filled.startswith(before)
     assert filled.endswith(after)
     middle = filled[len(before) : len(filled) - len(after)]
-    assert not set("<>\"'") & set(middle)
+    middle = middle.replace("<br>", "\n")
+    assert not set("<>\"'") & set(middle), "nothing but its line breaks is a tag"
     shown = middle.replace("&lt;", "<").replace("&gt;", ">").replace("&quot;", '"').replace("&#x27;", "'")
-    assert shown.replace("&amp;", "&") == (value or "friend")
+    assert in_lines(shown.replace("&amp;", "&")) == in_lines(value or "friend")
+
+
+def in_lines(text: str) -> list[str]:
+    return re.split(r"\r\n|[\r\n\x0b\x0c\x85\u2028\u2029]", text)
 
 
 @given(
@@ -172,3 +182,35 @@ def test_a_body_is_as_long_as_there_is_room_for_and_no_longer() -> None:
 def test_a_long_text_takes_linear_time() -> None:
     for part in ("{!", "{!<", "{!contact:firstname;}", "<a ", "{!<b x='{!'>}"):
         complaint(part * 100_000, NAMES, html=True)
+
+
+def table(name):
+    return [ast.literal_eval(f"[{line}]") for line in (DATA / name).read_text("utf-8").splitlines() if line[:1] == '"']
+
+
+DATA = Path(__file__).parent / "dynamic_text"
+
+
+@pytest.mark.parametrize("written", [row[0] for row in table("invisible.txt")], ids=ascii)
+def test_what_nobody_sees_in_a_placeholder_does_not_matter(written: str) -> None:
+    assert complaint(f"<p>{written}</p>", NAMES, html=True) == ""
+    assert columns_in(written, NAMES, html=True) == {("contact", "firstname")}
+    assert fill_html(f"<p>{written}</p>", NAMES, ADA, ROOM) == "<p>Ada</p>"
+    if "&" not in written:
+        assert fill_line(f"Dear {written}!", NAMES, ADA) == "Dear Ada!"
+
+
+@pytest.mark.parametrize(("body", "value", "filled"), table("line_breaks.txt"), ids=ascii)
+def test_the_lines_of_a_value_are_lines_in_the_mail(body: str, value: str, filled: str) -> None:
+    assert fill_html(body, NAMES, {("contact", "firstname"): value}, ROOM) == filled
+
+
+def test_the_lines_of_a_value_are_one_line_in_a_subject() -> None:
+    values = {("contact", "firstname"): "Via Roma 1\nScala B\r\n50100 Firenze"}
+    assert fill_line("{!contact:firstname;}", NAMES, values) == "Via Roma 1 Scala B 50100 Firenze"
+
+
+@given(st.text(alphabet="ab<&\n\r\u2028"))
+def test_a_value_of_any_lines_holds_no_more_than_its_lines(value: str) -> None:
+    filled = fill_html("<p>{!contact:firstname;}</p>", NAMES, {("contact", "firstname"): value}, ROOM)
+    assert filled == f"<p>{'<br>'.join(escape(line) for line in in_lines(value))}</p>"

@@ -150,6 +150,19 @@ def test_thousands_of_terms_are_no_trouble() -> None:
     assert keeps(" or ".join(["opencount eq 1"] * 1800), row(opencount=1))
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "opencount in (" + ",".join(["1"] * 14_000) + ")",
+        "subject in (" + ",".join(["'a'"] * 8_000) + ")",
+        "(" * 30_000,
+        "opencount eq " + "-" * 30_000 + "1",
+    ],
+)
+def test_a_filter_of_more_words_than_anybody_has_is_refused_before_it_is_understood(text: str) -> None:
+    assert "12,000 names, values, operators" in refusal(text)
+
+
 @given(st.text(max_size=60))
 def test_no_text_does_more_than_filter_or_be_refused(text: str) -> None:
     try:

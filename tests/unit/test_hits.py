@@ -15,6 +15,7 @@ from shared.engagement.hits import (
     Kind,
     client_address,
     kept_headers,
+    source_of,
 )
 from shared.storage.journal import make_row, read_hit
 
@@ -85,3 +86,42 @@ def test_the_journal_gives_a_hit_back_as_it_was(hit):
     row = make_row(hit, "email", 7)
     assert read_hit(row) == (hit, 7)
     assert read_hit(orjson.loads(orjson.dumps(row))) == (hit, 7)
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "192.0.2.33",
+        "::ffff:192.0.2.33",
+        "::192.0.2.33",
+        "::ffff:0:192.0.2.33",
+        "64:ff9b::192.0.2.33",
+        "2002:c000:221::",
+        "2002:c000:221:ffff:1:2:3:4",
+        "2001:0:4136:e378:8000:63bf:3fff:fdde",
+    ],
+)
+def test_an_ipv4_address_is_one_source_however_it_is_written_into_ipv6(address):
+    assert source_of(address) == "192.0.2.33"
+
+
+@given(st.integers(0, 2**64 - 1), st.integers(0, 2**64 - 1))
+def test_a_source_in_ipv6_is_its_64_whatever_stands_behind(one, other):
+    prefix = 0x2A00_1450_4001_0007 << 64
+    a, b = (source_of(str(ipaddress.IPv6Address(prefix | low))) for low in (one, other))
+    assert a == b == "2a00:1450:4001:7::/64"
+    assert source_of(str(ipaddress.IPv6Address(prefix + (1 << 64)))) != a
+
+
+@pytest.mark.parametrize("text", ["", "unknown", "1.2.3", "2001:db8::/64"])
+def test_what_is_no_address_is_a_source_of_that_name(text):
+    assert source_of(text) == text
+
+
+def test_an_address_behind_a_local_nat64_is_itself():
+    assert source_of("64:ff9b:1::c000:221") != source_of("64:ff9b:1::c000:222")
+
+
+def test_an_address_that_only_holds_a_trusted_one_is_not_trusted():
+    trusted = (ipaddress.ip_network("127.0.0.0/8"),)
+    assert client_address("198.51.100.7, 2002:7f00:1::1", trusted) == "2002:7f00:1::1"

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.engagement.hits import Hit, Kind
-from shared.engagement.labels import Email, Label, Observation, dump, judge, load, observe, source_hash
+from shared.engagement.labels import Email, Label, Observation, _is_far, dump, judge, load, observe, source_hash
 from tests.unit import making_hits as made
 from tests.unit.making_hits import DAY, HOUR, KEY, MINUTE, SECOND, an_email, clicked, hit, opened, seen
 
@@ -404,7 +404,7 @@ def test_a_usual_clients_open_is_settled_at_once(agent: str) -> None:
         {"without": ("accept-language",)},
         {"ip": made.AZURE},
         {"agent": made.CHROME_101.replace("101", "126")},
-        {"agent": "SomeApp/1"},
+        {"agent": "Dalvik/2.1.0 (Linux; U; Android 9; SM-A530F Build/PPR1.180610.011)"},
     ],
 )
 def test_an_open_with_something_against_it_is_not_settled(how: dict[str, object]) -> None:
@@ -495,3 +495,10 @@ def test_twenty_thousand_hits_are_judged_in_a_moment() -> None:
     start = time.process_time()
     assert len(judge(an_email(), many)) == 20_000
     assert time.process_time() - start < 10
+
+
+@given(st.lists(st.integers(0, 60), min_size=1, max_size=12), st.integers(0, 60), st.integers(0, 20))
+def test_how_far_a_hit_is_from_a_machines_is_found_without_a_look_at_each_of_them(moments, at, span):
+    hits = [opened(moment) for moment in sorted(moments)]
+    far = _is_far(hits, range(len(hits)), made.SENT + at, span)
+    assert far == all(abs(moment - at) > span for moment in moments)

@@ -75,3 +75,9 @@ def test_foreign_notifications_among_genuine_ones_are_counted_and_left_out():
 def test_what_is_no_collection_is_refused(body):
     with pytest.raises(ValueError, match="a collection of notifications is needed"):
         read_notifications(body, SECRETS)
+
+
+@pytest.mark.parametrize("value", [b"{}", b"[]", b"0", b'{"resourceData":{}}'])
+def test_a_collection_of_a_great_many_values_is_refused_unread(value):
+    with pytest.raises(ValueError, match="50,000 braces"):
+        read_notifications(b'{"value":[' + b",".join([value] * 60_000) + b"]}", SECRETS)

@@ -1,13 +1,17 @@
 """Where somebody's clock is, from what is known of them, best first; what does not say is passed over in words."""
 
 import random
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import pytest
+from babel import Locale
 
+from local import country_names
 from shared.engagement import places
 from shared.engagement.places import find_country
+from shared.engagement.public_holidays import calendar_of
 from shared.engagement.times import milliseconds
 from shared.engagement.zones import OFFICIAL, Person, agreeing, complaint, estimate_offset, find_zone
 
@@ -73,6 +77,65 @@ def test_a_postal_address_says_the_zone(address, zone):
     assert agreeing((zone, found), NOW), found
 
 
+def table(name):
+    lines = (Path(__file__).parent / "places" / name).read_text("utf-8").splitlines()
+    return [line.split("\t") for line in lines if not line.startswith("#")]
+
+
+@pytest.mark.parametrize(("code", "names"), [(code, names) for code, *names in table("countries.tsv")])
+def test_a_country_is_known_by_every_name_of_iso_3166(code, names):
+    assert {find_country(name) for name in (code, *names, *map(str.upper, names))} == {code}
+    assert {find_country(name.replace(" and ", " & ")) for name in names} == {code}
+
+
+@pytest.mark.parametrize("language", ["en", "de", "fr", "it", "es", "pt", "nl", "ru", "ja", "zh", "ar", "el", "ko"])
+def test_a_country_is_known_by_the_name_that_cldr_has_for_it(language):
+    names = Locale.parse(language).territories
+    assert {code: find_country(names[code]) for code in places.country_names()} == {
+        code: code for code in places.country_names()
+    }
+
+
+def test_the_extract_of_cldr_is_what_babel_holds():
+    assert country_names.TARGET.read_text("utf-8").splitlines() == list(country_names.lines()), "run make places"
+
+
+@pytest.mark.parametrize(("country", "state", "code", "zone"), table("addresses.tsv"))
+def test_an_address_says_where_somebody_is_however_it_is_written(country, state, code, zone):
+    found = find_zone(Person(country=country, state=state), "", NOW)
+    assert found.country == code
+    assert found.zone is not None
+    assert agreeing((zone, found.zone), NOW), found
+
+
+def test_a_part_of_the_united_kingdom_has_its_own_holidays_and_no_part_has_englands():
+    def holidays(**address):
+        found = find_zone(Person(**address), "", NOW)
+        calendar = calendar_of(found.country, found.state)
+        assert calendar is not None
+        days = {day: calendar(date(2026, *day)) for day in ((11, 30), (7, 13), (8, 31), (4, 6))}
+        return {day for day, name in days.items() if name}
+
+    scotland, ireland, england = {(11, 30)}, {(7, 13), (8, 31), (4, 6)}, {(8, 31), (4, 6)}
+    assert holidays(country="Scotland") == holidays(country="UK", state="Scotland") == scotland
+    assert holidays(country="Schottland") == holidays(country="GB-SCT") == scotland
+    assert holidays(country="UK", state="GB-SCT") == holidays(country="Scotland", state="Fife, Scotland") == scotland
+    assert holidays(country="Northern Ireland") == ireland
+    assert holidays(country="Wales") == england
+    assert holidays(country="United Kingdom") == holidays(country="UK", state="Kent") == england
+    assert holidays(phones=("+44 20 7946 0958",)) == england
+
+
+def test_a_territory_has_its_own_holidays():
+    found = find_zone(Person(country="USA", state="Puerto Rico"), "", NOW)
+    assert (found.country, found.state) == ("PR", "")
+
+
+@pytest.mark.parametrize("text", ["", "?", "Atlantis", "Republic", "The", "(,)", "x" * 10_000, ",".join("ab" * 5000)])
+def test_what_names_no_country_is_none(text):
+    assert find_country(text) is None
+
+
 def test_a_state_with_two_zones_and_an_unknown_city_is_where_most_of_it_is_and_says_so():
     found = find_zone(Person(country="USA", state="FL", city="Nowhere"), "", NOW)
     assert (found.zone, found.source) == ("America/New_York", "their address (most of FL, the United States)")
@@ -103,6 +166,16 @@ def test_an_address_that_does_not_say_is_passed_over_in_words(address, words):
         ("+1 212 555 0123", "", "America/New_York"),
         ("+61 2 9374 4000", "", "Australia/Sydney"),
         ("(415) 555-0132", "USA", "America/Los_Angeles"),
+        ("0049 30 901820", "", "Europe/Berlin"),
+        ("0049 (0)30 901820", "", "Europe/Berlin"),
+        ("(0049) 30 901820", "", "Europe/Berlin"),
+        ("00 49 30 901820", "", "Europe/Berlin"),
+        ("+0049 30 901820", "", "Europe/Berlin"),
+        ("011 44 20 7946 0958", "", "Europe/London"),
+        ("0011 81 3 1234 5678", "", "Asia/Tokyo"),
+        ("001 212 555 0123", "", "America/New_York"),
+        ("0039 055 2616 051", "Italia", "Europe/Rome"),
+        ("00 1 415 555 0132", "USA", "America/Los_Angeles"),
         ("020 7946 0958", "UK", "Europe/London"),
     ],
 )
