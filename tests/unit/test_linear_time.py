@@ -72,6 +72,15 @@ ANCHORED = {
     "shared.engagement.links._SCHEME": {"match"},
     "shared.engagement.places._TURNED": {"fullmatch"},
     "shared.services.attaching._MEDIA_TYPE": {"fullmatch"},
+    "shared.webapi.administering._ADDRESS": {"fullmatch"},
+    "shared.webapi.batch._ABSOLUTE": {"match"},
+    "shared.webapi.keys._KEY": {"fullmatch"},
+    "shared.webapi.metadata._WITH_KEY": {"fullmatch"},
+    "shared.webapi.multipart._REST": {"match"},
+    "shared.webapi.operations._ARGUMENTS": {"fullmatch"},
+    "shared.webapi.paths.SEGMENT": {"fullmatch"},
+    "shared.webapi.payloads._REFERENCE": {"fullmatch"},
+    "shared.webapi.resources.SEGMENT": {"fullmatch"},
 }
 """Patterns that would take the square of a text if they were searched for in it, and how they are used instead."""
 BOUNDED = {
