@@ -189,7 +189,7 @@ async def _commit(
     held = {row["_hit"]: row for row in partition.interactions if "_observation" in row}
     flood = next((row for row in partition.interactions if "_flood" in row), None)
     # What came before is in the numbers that are kept already; its rows are being removed.
-    kept = [hit for row in held.values() if (hit := load(row["_observation"])).at >= gone.before]
+    kept = [hit for hit in await _load_all([row["_observation"] for row in held.values()]) if hit.at >= gone.before]
     fresh = [o for o in {o.id: o for o in new}.values() if o.id not in held and o.at >= gone.before]
     taken, beyond = within_budget(kept, fresh)
     facts = facts_of(partition)
@@ -241,6 +241,13 @@ async def tell_all(facts: Email, observations: Sequence[Observation]) -> Timelin
     return await asyncio.to_thread(tell, facts, observations)
 
 
+async def _load_all(texts: Sequence[str]) -> list[Observation]:
+    """Read what is kept of an email's hits, likewise."""
+    if len(texts) < _THREAD_FROM:
+        return list(map(load, texts))
+    return await asyncio.to_thread(lambda: list(map(load, texts)))
+
+
 def facts_of(partition: EmailPartition) -> Email:
     """Return what the rules need to know of an email."""
     email = partition.email
@@ -259,21 +266,32 @@ def _changed_rows(
 ) -> list[Operation]:
     """Return the interaction rows that are new or are told differently now."""
     changed: list[Operation] = []
+    email_id = partition.email["PartitionKey"]
     for event in timeline.events:
         stored = held.get(event.observation.id)
+        # Of thousands of hits few are told differently: a whole row is made for those alone.
+        if stored is not None:
+            judged = _judged(email_id, event)
+            if all(stored.get(name) == value for name, value in judged.items()):
+                continue
         row = _interaction(partition, event, now)
-        if stored is None or any(stored.get(name) != row.get(name) for name in _JUDGED):
-            if stored is not None:
-                row["createdon"] = stored["createdon"]
-            changed.append(Operation("put", row))
+        if stored is not None:
+            row["createdon"] = stored["createdon"]
+        changed.append(Operation("put", row))
     return changed
 
 
-_JUDGED = ("ee_label", "ee_labelreason", "ee_duplicateof")
+def _judged(email_id: str, event: Event) -> dict[str, Any]:
+    """Return the columns of an interaction that later hits may change."""
+    return {
+        "ee_label": int(event.verdict.label),
+        "ee_labelreason": event.verdict.reason,
+        "ee_duplicateof": interaction_id(email_id, event.duplicate_of) if event.duplicate_of else None,
+    }
 
 
 def _interaction(partition: EmailPartition, event: Event, now: datetime) -> dict[str, Any]:
-    observation, verdict = event.observation, event.verdict
+    observation = event.observation
     email_id = partition.email["PartitionKey"]
     return {
         "PartitionKey": email_id,
@@ -287,10 +305,8 @@ def _interaction(partition: EmailPartition, event: Event, now: datetime) -> dict
         "ownerid": partition.email.get("ownerid"),
         "statecode": 0,
         "createdon": iso_seconds(milliseconds(now)),
-        "ee_label": int(verdict.label),
-        "ee_labelreason": verdict.reason,
         "ee_device": observation.device or None,
-        "ee_duplicateof": interaction_id(email_id, event.duplicate_of) if event.duplicate_of else None,
+        **_judged(email_id, event),
         **_party(partition),
         "_hit": observation.id,
         "_observation": dump(observation),
