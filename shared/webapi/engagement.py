@@ -2,8 +2,9 @@
 
 import asyncio
 from collections.abc import Mapping
-from datetime import UTC, datetime, time, timedelta, tzinfo
+from datetime import UTC, datetime, time, timedelta
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from shared.engagement.clocks import Clock
 from shared.engagement.figures import COUNTS
@@ -79,7 +80,7 @@ async def get_series(context: Context, sent: Mapping[str, Any]) -> dict[str, Any
     }
 
 
-def _series(counted: Mapping[int, Counts], period: Period, zone: tzinfo) -> dict[str, Any]:
+def _series(counted: Mapping[int, Counts], period: Period, zone: ZoneInfo) -> dict[str, Any]:
     return {
         "Days": [{"Date": f"{day}", **_point(counts)} for day, counts in by_day(counted, period, zone)],
         "Hours": [
