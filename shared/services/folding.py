@@ -9,7 +9,6 @@ import logging
 import time
 import uuid
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -29,6 +28,7 @@ from shared.engagement.timeline import Event, Timeline, alert_at, first_by_perso
 from shared.engagement.times import from_milliseconds, iso_seconds, milliseconds, parse_iso
 from shared.engagement.tokens import derive_key
 from shared.services import alerting, consenting, habits
+from shared.services.long_work import in_turn
 from shared.services.recording import is_busy
 from shared.settings import settings
 from shared.storage import emails, journal, queues
@@ -57,7 +57,6 @@ MAX_ROWS_WHILE_BUSY = 5
 _PARALLEL_EMAILS = 8
 _THREAD_FROM = 300
 """From how many hits the timeline is told in a thread, so that no recipient in this process waits for it."""
-_thread = ThreadPoolExecutor(1, "fold")
 """One thread for all: several would take turns with the event loop's, and recipients would wait for each of them."""
 
 _in_hand: set[tuple[str, str]] = set()
@@ -358,10 +357,8 @@ async def tell_all(facts: Email, observations: Sequence[Observation]) -> Timelin
 
 
 async def in_thread[T](hits: int, work: Callable[[], T]) -> T:
-    """Do pure work on so many hits: where they are many in a thread, one such work at a time in this process."""
-    if hits < _THREAD_FROM:
-        return work()
-    return await asyncio.get_running_loop().run_in_executor(_thread, work)
+    """Do pure work on so many hits, beside the loop where they are many."""
+    return work() if hits < _THREAD_FROM else await in_turn(work)
 
 
 def facts_of(partition: EmailPartition) -> Email:
@@ -382,13 +379,18 @@ def _changed_rows(
 ) -> list[Operation]:
     """Return the interaction rows that are new or are told differently now."""
     changed: list[Operation] = []
+    email_id = partition.email["PartitionKey"]
     for event in timeline.events:
         stored = held.get(event.observation.id)
+        # Of thousands of hits few are told differently: a whole row is made for those alone.
+        if stored is not None:
+            judged = _judged(email_id, event)
+            if all(stored.get(name) == value for name, value in judged.items()):
+                continue
         row = _interaction(partition, event, now)
-        if stored is None or any(stored.get(name) != row.get(name) for name in _JUDGED):
-            if stored is not None:
-                row["createdon"] = stored["createdon"]
-            changed.append(Operation("put", row))
+        if stored is not None:
+            row["createdon"] = stored["createdon"]
+        changed.append(Operation("put", row))
     return changed
 
 
@@ -398,8 +400,17 @@ _READ_OF_INTERACTIONS: Collection[str] = (
 )  # fmt: skip
 
 
+def _judged(email_id: str, event: Event) -> dict[str, Any]:
+    """Return the columns of an interaction that later hits may change, those of `_JUDGED`."""
+    return {
+        "ee_label": int(event.verdict.label),
+        "ee_labelreason": event.verdict.reason,
+        "ee_duplicateof": interaction_id(email_id, event.duplicate_of) if event.duplicate_of else None,
+    }
+
+
 def _interaction(partition: EmailPartition, event: Event, now: datetime) -> dict[str, Any]:
-    observation, verdict = event.observation, event.verdict
+    observation = event.observation
     email_id = partition.email["PartitionKey"]
     return {
         "PartitionKey": email_id,
@@ -413,10 +424,8 @@ def _interaction(partition: EmailPartition, event: Event, now: datetime) -> dict
         "ownerid": partition.email.get("ownerid"),
         "statecode": 0,
         "createdon": iso_seconds(milliseconds(now)),
-        "ee_label": int(verdict.label),
-        "ee_labelreason": verdict.reason,
         "ee_device": observation.device or None,
-        "ee_duplicateof": interaction_id(email_id, event.duplicate_of) if event.duplicate_of else None,
+        **_judged(email_id, event),
         **_party(partition),
         "_hit": observation.id,
         "_observation": dump(observation),
