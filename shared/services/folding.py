@@ -56,8 +56,7 @@ MAX_ROWS_WHILE_BUSY = 5
 
 _PARALLEL_EMAILS = 8
 _THREAD_FROM = 300
-"""From how many hits the timeline is told in a thread, so that no recipient in this process waits for it."""
-"""One thread for all: several would take turns with the event loop's, and recipients would wait for each of them."""
+"""From how many hits the timeline is told beside the loop, so that no recipient in this process waits for it."""
 
 _in_hand: set[tuple[str, str]] = set()
 _left_alone: dict[tuple[str, str], datetime] = {}
