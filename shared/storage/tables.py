@@ -258,7 +258,7 @@ def _note_change(
 ) -> None:
     key = (table, operation.entity["PartitionKey"], operation.entity["RowKey"])
     after = _outcome(operation, before)
-    first, earlier = before, noted.steps.get(key)
+    first, earlier = before, noted.noted(key)
     if isinstance(earlier, _Change):
         # Two changes are taken back as one, to what the first found.
         if earlier.is_left(before):

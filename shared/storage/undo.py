@@ -41,11 +41,15 @@ class Log:
     held: dict[Hashable, Work] = field(default_factory=dict)
     over: bool = False
 
+    def noted(self, key: Hashable) -> Work | None:
+        """Return how what was done to `key` is undone, None where nothing was."""
+        return self.steps.get(key) or self.hints.get(key)
+
     def note(self, key: Hashable, take_back: Work) -> None:
         """Note how to undo what has been done to `key`; earlier notes of it are replaced."""
-        noted = self.hints if _hinting.get() else self.steps
-        noted.pop(key, None)
-        noted[key] = take_back
+        self.steps.pop(key, None)
+        self.hints.pop(key, None)
+        (self.hints if _hinting.get() else self.steps)[key] = take_back
 
 
 _current: ContextVar[Log | None] = ContextVar("undo", default=None)

@@ -88,7 +88,9 @@ def test_a_followed_mail_arrives_and_what_is_done_with_it_comes_back(service):
     assert sum(event["ee_duplicateof"] is not None for event in timeline) == 1, "image and pixel are one display"
     times = [event["emailinteractiontime"] for event in timeline]
     assert times == sorted(times, reverse=True)
-    cards = seller.api.get("actioncards", params={"$filter": f"_regardingobjectid_value eq {email}"}).json()["value"]
+    # A card is noted with the counters and written after them.
+    about = {"$filter": f"_regardingobjectid_value eq {email}"}
+    cards = eventually(lambda: seller.api.get("actioncards", params=about).json()["value"], bool)
     assert len(cards) == 1
     assert "Ada Lovelace" in cards[0]["title"]
     assert "Your quote" in cards[0]["title"]

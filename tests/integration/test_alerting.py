@@ -160,7 +160,7 @@ async def test_a_fold_that_died_before_it_asked_to_be_woken_asks_again(
     organization: Organization, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     email_id = await put_sent_email(organization, SENT)
-    thin = a_hit(email_id, 30, headers={"user-agent": "Mozilla/5.0 Unheard/1.0", "accept": "*/*"})
+    thin = a_hit(email_id, 30, headers={"user-agent": "Dalvik/2.1.0 (Linux; U; Android 14; Pixel 8)", "accept": "*/*"})
     [partition] = await journalled(organization, thin)
     now, sent = SENT + timedelta(seconds=40), []
 

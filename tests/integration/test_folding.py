@@ -132,7 +132,7 @@ async def test_a_fold_that_dies_between_any_two_writes_is_made_good_by_the_next(
     async def dying(self, table, operations):
         if next(calls) == breaks_at:
             raise Unavailable(0, "Killed")
-        await transact(self, table, operations)
+        return await transact(self, table, operations)
 
     with monkeypatch.context() as patch:
         patch.setattr(tables, "transact", dying)

@@ -92,7 +92,7 @@ GUID = "0b1d0b6e-0000-4000-8000-000000000001"
         ("POST", "emails", b'{"email_activity_parties":[' + b"{}," * 5_000_000 + b"{}]}", "more than 200,000 values"),
         ("POST", "emails", {"email_activity_parties": [{}] * 501}, "at most 500"),
         ("POST", "emails", {"email_activity_mime_attachment": [{}] * 101}, "at most 100"),
-        ("POST", "BestTimeToEmail", {"EntityReferenceCollection": [{}] * 1001}, "at most 100"),
+        ("POST", "BestTimeToEmail", {"EntityReferenceCollection": [{}] * 1001}, "at most 1,000"),
         ("GET", "contacts?$expand=" + ",".join(["ownerid"] * 16), None, "at most 15"),
         ("GET", "contacts?$orderby=" + ",".join(["lastname"] * 11), None, "more than 10 columns"),
         ("GET", "EntityDefinitions?$select=" + "LogicalName," * 400, None, "at most 4,096"),
