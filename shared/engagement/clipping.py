@@ -29,7 +29,7 @@ _VOID |= {"link", "meta", "param", "source", "track", "wbr"}
 _OF_THE_HEAD = frozenset({"html", "head", "title", "style", "script", "meta", "link", "base", "noscript", "template"})
 _UNSEEN = re.compile(
     r"(?:display\s*+:\s*+(?:none|flex|grid|inline-flex|inline-grid)|visibility\s*+:\s*+hidden|mso-hide\s*+:\s*+all"
-    r"|(?<![\w-])(?:max-height|height|max-width|width|opacity)\s*+:\s*+0(?![.\d]))",
+    r"|(?<![\w-])(?:max-height|height|max-width|width|opacity)\s*+:\s*+0(?:\.0*+)?(?!\.?\d))",
     re.IGNORECASE,
 )
 _CONDITIONAL = re.compile(r"<!(?:--)?\[(if|endif)\b", re.IGNORECASE)

@@ -103,7 +103,7 @@ def test_the_pixel_stands_at_the_end_of_a_block_that_is_shown(html: str) -> None
         "<div style='display:none'>{}</div>", "<div style='Display : None!important'>{}</div>",
         "<div style='max-height:0;overflow:hidden'>{}</div>", "<div style='visibility:hidden'>{}</div>",
         "<div style='mso-hide:all'>{}</div>", "<div style='opacity:0.0'>{}</div>", "<div hidden>{}</div>",
-        "<td style='display:none'>{}</td>",
+        "<td style='display:none'>{}</td>", "<template></p>{}</template>", "<a href='mailto:x'></b></p>{}</a>",
         "<template>{}</template>", "<noscript>{}</noscript>", "<svg>{}</svg>", "<math>{}</math>",
         "<a href='mailto:x@y.example'>{}</a>", "<button>{}</button>", "<select>{}</select>", "<object>{}</object>",
         "<table><caption>{}</caption></table>", "<details>{}</details>", "<video>{}</video>", "<x-y>{}</x-y>",
@@ -115,8 +115,18 @@ def test_the_pixel_never_stands_within(unseen: str) -> None:
     within = unseen.format(f"<div>{WORDS}</div>" * 100)
     html = follow(f"<body><p>first</p>{within}{LONG}</body>").html
     assert within in before_pixel(html), "behind it there is a place again"
-    html = follow(f"<body><p>first</p>{unseen.format(f'<div>{WORDS}</div>' * 500)}</body>").html
-    assert before_pixel(html) == "<body><p>first"
+    # What is within would be further out than the first block, and later.
+    first = "<body><table><tr><td><p>first"
+    html = follow(f"{first}</p><b></td></tr></table>{unseen.format('<div>x</div>')}<a>{LONG}").html
+    assert before_pixel(html) == first
+
+
+@pytest.mark.parametrize(
+    "style", ["opacity:0.9", "max-height:0.5em", "line-height:0", "max-width:600px", "height:10px", "display:block"]
+)
+def test_a_style_that_only_resembles_one_that_hides_hides_nothing(style: str) -> None:
+    html = follow(f"<body><p>first</p><div style='{style}'>second</div><a>{LONG}").html
+    assert before_pixel(html).endswith("second")
 
 
 @pytest.mark.parametrize(
