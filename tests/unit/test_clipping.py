@@ -196,3 +196,14 @@ def test_steps_are_counted_once_for_each_tag(piece: str, monkeypatch: pytest.Mon
 def test_the_sender_of_a_mail_that_gmail_does_not_show_whole_is_told(before: int, after: int, said: str | None) -> None:
     note = length_note(before, after)
     assert note is None if said is None else note is not None and note.startswith(said)
+
+
+def test_the_pixel_stands_before_the_history_also_where_the_sender_goes_on_behind_it() -> None:
+    html = f"<p>mine</p><div class=gmail_quote>theirs</div>{LONG}"
+    assert before_pixel(follow(html).html) == "<p>mine</p>"
+
+
+def test_a_quoted_pixel_at_the_very_place_is_gone_once_and_for_all() -> None:
+    html = f"line<br><img src='{OURS}/o/old'>{'x' * SHOWN}"
+    result = follow(html).html
+    assert (before_pixel(result), after_pixel(result)) == ("line<br>", "x" * SHOWN)
