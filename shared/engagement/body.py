@@ -217,11 +217,14 @@ def _quotes(document: str, all_tokens: Sequence[Token]) -> Iterator[int]:
     for token in all_tokens:
         if token.kind is Kind.HIDDEN_START or token.kind is Kind.HIDDEN_END:
             hidden = token.kind is Kind.HIDDEN_START
-        elif token.kind is Kind.START and not hidden and token.name in _QUOTE_ELEMENTS and _is_quote(document, token):
+        elif token.kind is Kind.START and not hidden and is_quote(document, token):
             yield token.start
 
 
-def _is_quote(document: str, token: Token) -> bool:
+def is_quote(document: str, token: Token) -> bool:
+    """Whether a start tag is one at which quoted history begins."""
+    if token.name not in _QUOTE_ELEMENTS:
+        return False
     found = attributes(document, token)
     if _decoded(document, found.get("id")).lower() in _QUOTE_IDS:
         return True

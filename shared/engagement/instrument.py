@@ -12,6 +12,7 @@ from html import escape
 from typing import NamedTuple
 
 from shared.engagement.body import Picture, read
+from shared.engagement.clipping import Insertion, pixel_place, size_of
 from shared.engagement.html import Attribute
 from shared.engagement.images import TRANSPARENT_GIF, data_image, is_inline
 from shared.engagement.links import judge, target_of
@@ -75,20 +76,22 @@ def instrument(
 
     `link_url(item, target)` makes the redirect to a target. `image_url(item, source)` makes the address of a hosted
     image, None where that image is to stay (one of ours then becomes inert). `attachments`: file name and address
-    of the followed ones. `footer`: HTML that stands last, before the pixel. `is_ours(url)`: "link", "pixel",
-    "image" or "attachment" for an address that this service made, None for others. `untouched_domains`: never
-    followed, with their subdomains. `max_link_length`: in characters of the redirect. `max_length`: in characters
-    of the result as JSON with ASCII escapes; links that do not fit are not followed. The result is longer where the
-    body with pixel, images and attachments alone does not fit. `max_links`: how many links are followed; a token
-    numbers them in two bytes.
+    of the followed ones. `footer`: HTML that stands last; the pixel comes behind it, in a long mail further up
+    (`shared.engagement.clipping`). `is_ours(url)`: "link", "pixel", "image" or "attachment" for an address that this
+    service made, None for others. `untouched_domains`: never followed, with their subdomains. `max_link_length`: in
+    characters of the redirect, which is never shorter than its target. `max_length`: in characters of the result as
+    JSON with ASCII escapes; links that do not fit are not followed. The result is longer where the body with pixel,
+    images and attachments alone does not fit. `max_links`: how many links are followed; a token numbers them in two
+    bytes.
     """
     body = read(html)
     images, edits = _host_images(body.pictures, image_url, is_ours)
     edits.append(Edit(body.end_of_own_text, body.end_of_own_text, attachment_block(attachments)))
-    edits.append(Edit(body.end, body.end, footer + pixel(pixel_url)))
+    edits.append(Edit(body.end, body.end, footer))
+    image = pixel(pixel_url)
     room = None
     if max_length is not None:
-        room = max_length - _json_length(html) - 2 - sum(_growth(html, edit) for edit in edits)
+        room = max_length - _json_length(html) - 2 - sum(_growth(html, edit) for edit in edits) - _json_length(image)
     links: list[Link] = []
     followed = 0
     for anchor in body.anchors:
@@ -97,6 +100,8 @@ def instrument(
         )
         if target is not None and followed == max_links:
             target, reason = None, f"too many links: only the first {max_links} are followed"
+        if target is not None and len(target) > max_link_length:
+            target, reason = None, _too_long(max_link_length)
         if target is not None:
             url = link_url(followed, target)
             edit = _replacement(anchor.value, url)
@@ -110,15 +115,22 @@ def instrument(
         room = None if room is None else room - growth
         if url != anchor.href:
             edits.append(edit)
+    changes = [Insertion(edit.start, edit.end, size_of(edit.text)) for edit in edits]
+    place = pixel_place(html, body, changes, size_of(image))
+    edits.append(Edit(place, place, image))
     return Instrumented(apply(html, edits), tuple(links), tuple(images))
 
 
 def _why_no_room(length: int, max_length: int, growth: int, room: int | None) -> str | None:
     if length > max_length:
-        return f"address too long: its redirect would pass {max_length} characters"
+        return _too_long(max_length)
     if room is not None and growth > room:
         return "mail too long: no room for another redirect"
     return None
+
+
+def _too_long(max_length: int) -> str:
+    return f"address too long: its redirect would pass {max_length} characters"
 
 
 def pixel(url: str) -> str:
@@ -148,7 +160,7 @@ def apply(document: str, edits: Sequence[Edit]) -> str:
     """The document with its edits, which do not overlap; of several additions at one place the first comes first."""
     parts: list[str] = []
     position = 0
-    for edit in sorted(edits, key=lambda edit: edit.start):
+    for edit in sorted(edits, key=lambda edit: edit[:2]):
         parts += (document[position : edit.start], edit.text)
         position = edit.end
     parts.append(document[position:])

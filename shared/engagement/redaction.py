@@ -16,7 +16,7 @@ TOKEN, ADDRESS, NETWORK, SECRET = "[token]", "[address]", "[network]", "[secret]
 _TOKEN = re.compile(r"""((?:/|%2[Ff])[ociaw](?:/|%2[Ff]))[^\s"'<>?#]{8,}""")
 # Version, key id and kind of a token (`shared.engagement.tokens`) leave its first three characters little choice.
 _BARE_TOKEN = re.compile(
-    r"(?:(?<![\w-])|(?<=%[0-9A-Fa-f]{2}))A[Q-Za-f][BFJNRVZdhlptx159][\w-]{37,}(?:(?:/|%2[Ff])[\w-]+)*", re.ASCII
+    r"(?:(?<![\w-])|(?<=%[0-9A-Fa-f]{2}))A[Q-Za-v][BFJNRVZdhlptx159][\w-]{37,}(?:(?:/|%2[Ff])[\w-]+)*", re.ASCII
 )
 _LOCAL = r"[^\s\"'<>()\[\],;:=?&/\\@]"
 _LABELS = r"[^\s\"'<>()\[\],;:=?&/\\]"

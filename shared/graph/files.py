@@ -62,12 +62,13 @@ async def share_file(
 def safe_name(name: str) -> str:
     """Return a file name that OneDrive takes: no forbidden characters or reserved names, at most 120 characters.
 
-    Source: support.microsoft.com "Restrictions and limitations in OneDrive and SharePoint".
+    Sources: support.microsoft.com "Restrictions and limitations in OneDrive and SharePoint";
+    microsoftgraph/msgraph-sdk-dotnet #671: a path with ``&#`` in it is refused however it is encoded.
 
     >>> safe_name("a/b: c?.pdf")
     'a_b_ c_.pdf'
     """
-    safe = _FORBIDDEN.sub("_", name).strip(" ").rstrip(". ")
+    safe = _FORBIDDEN.sub("_", name).replace("&#", "&_").strip(" ").rstrip(". ")
     if not safe or _RESERVED.fullmatch(safe) or safe.startswith("~$") or "_vti_" in safe:
         safe = "file_" + safe.replace("_vti_", "_").lstrip("~$.")
     suffix = PurePosixPath(safe).suffix[:20]

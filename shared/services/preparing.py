@@ -10,6 +10,7 @@ from urllib.parse import unquote
 from uuid import UUID
 
 from shared.engagement import withdrawal
+from shared.engagement.clipping import length_note, size_of
 from shared.engagement.images import content_ids, data_image
 from shared.engagement.instrument import Instrumented, Link, instrument
 from shared.engagement.options import is_recipient
@@ -93,7 +94,8 @@ async def prepare(claim: Claim) -> None:
     name = f"bodies/{claim.id}/sent-{claim.attempt}"
     await step("instrumented body", blobs.put(claim.organization, name, done.html.encode("utf-8", "surrogatepass")))
     rows = [*_link_rows(partition, done), *image_rows, *_hosted_rows(partition.attachments, hosted)]
-    await record("prepared", claim, {"_prepared": True, "_sentbody": name}, rows)
+    note = length_note(size_of(body), size_of(done.html))
+    await record("prepared", claim, {"_prepared": True, "_sentbody": name, "ee_lengthnote": note}, rows)
 
 
 def what_of_ours(url: str) -> str | None:

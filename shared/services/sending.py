@@ -53,7 +53,7 @@ COUNTERS = (
 FORGOTTEN = (
     "ee_failurereason", "lastopenedtime", "senton", "actualend", "messageid", "_attempt", "_claimedto", "_since",
     "_failures", "_draft", "_conversation", "_intent", "_prepared", "_sentbody", "_attached", "ee_lateby",
-    "_counted", "_answered", "_consented", "_overruled", "_frozen", "_erased", "ee_followendedon",
+    "ee_lengthnote", "_counted", "_answered", "_consented", "_overruled", "_frozen", "_erased", "ee_followendedon",
     *alerting.STATE_COLUMNS,
 )  # fmt: skip
 """What an earlier attempt to send may have left on the email."""

@@ -48,6 +48,9 @@ MAX_HEADERS = 65_536
 MAX_HEADER_FIELDS = 200
 """Headers of a request: each is looked for among all."""
 
+_CODINGS = frozenset({"gzip", "x-gzip", "deflate", "compress", "x-compress", "br", "zstd", "dcb", "dcz", "exi"})
+"""IANA's HTTP Content Coding Registry."""
+
 _VERSION = re.compile(r"v9\.\d{1,2}")
 _EMAIL = re.compile(r"emails\(([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})\)", re.IGNORECASE)
 
@@ -114,6 +117,7 @@ async def _answer(request: Request, now: datetime, service_request: str, common:
         raise unknown_segment(address.organization)
     _say_what_it_is_about(organization, address)
     _demand_own_name(request, caller)
+    _demand_plain_body(request)
     user = (organization.id, caller.user)
     with budgets().spend(user, time.monotonic, common), of_a_caller():
         await _demand_enabled(organization, identity, now)
@@ -123,6 +127,7 @@ async def _answer(request: Request, now: datetime, service_request: str, common:
         async def part(request: Request, address: Address) -> Response:
             _say_what_it_is_about(organization, address)
             _demand_own_name(request, caller)
+            _demand_plain_body(request)
             budgets().charge(user, 1, time.monotonic())
             # A batch may take minutes.
             await _demand_enabled(organization, identity, now)
@@ -177,6 +182,20 @@ def _demand_own_name(request: Request, caller: Caller) -> None:
                 f"Principal user is missing prvActOnBehalfOfAnotherUser: nobody acts for others here. Leave the header "
                 f"{name} out, or sign in as that user."
             )
+
+
+def _demand_plain_body(request: Request) -> None:
+    """Raise `Failure` 415 where a body is compressed (RFC 9110 section 8.4.1): a kilobyte of it may stand for a
+    megabyte. What is no coding, such as the ``utf-8`` that some clients write there, says nothing."""
+    codings = {coding.strip().lower() for coding in request.header("content-encoding").split(",")} & _CODINGS
+    if codings and request.body:
+        raise Failure(
+            415,
+            "0x80060888",
+            f"The body is compressed ({', '.join(sorted(codings))}): send it as it is, without the header "
+            "Content-Encoding.",
+            {"Accept-Encoding": "identity"},
+        )
 
 
 def _context(request: Request, address: Address, organization: Organization, caller: Caller, now: datetime) -> Context:

@@ -41,6 +41,37 @@ async def work_off(organization: Organization, now: datetime) -> None:
             assert again is None or again[1] == timedelta(), again
 
 
+@pytest.mark.parametrize(
+    "dirt",
+    [
+        ">",
+        ".",
+        ")",
+        " ",
+        ",",
+        '"',
+        "\u200b",
+        "\uff09",
+        "\u3002",
+        "=\r\n",
+        "&amp;",
+        "/",
+        "%3E",
+        "word",
+        " word",
+        "/utm/1",
+    ],
+)
+async def test_links_land_with_what_other_programs_leave_behind_them(
+    both: list[Organization], tmp_path: Path, dirt: str
+) -> None:
+    mail = await sent_to(both[0], as_party(0, 2, await a_contact(both[0])), sent=SENT)
+    await blobs.put(both[0], emails.image_blob(mail, 0), GIF, "image/gif")
+    links = links_of(both[0], mail)
+    assert await landing({kind: path + dirt for kind, path in links.items()}) == landed()
+    assert await landing({kind: path[:50] + "\r\n" + path[50:] for kind, path in links.items()}) == landed()
+
+
 @pytest.mark.parametrize("removed", [False, True], ids=["removed and restored", "removed for good"])
 async def test_links_outlive_withdrawal_erasure_retention_and_removal(
     both: list[Organization], tmp_path: Path, removed: bool

@@ -252,6 +252,8 @@ async def test_another_drive_is_used_when_asked_for(world: World):
         ("Prices.pdf", "Prices.pdf"),
         ("../../etc/passwd", ".._.._etc_passwd"),
         ('a"b*c:d<e>f?g\\h|i', "a_b_c_d_e_f_g_h_i"),
+        ("Q&A #1 & more.pdf", "Q&A #1 & more.pdf"),
+        ("A&#B &##1 &#x41;.pdf", "A&_B &_#1 &_x41;.pdf"),
         ("CON", "file_CON"),
         ("nul.txt", "file_nul.txt"),
         ("  x. . ", "x"),

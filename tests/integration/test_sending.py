@@ -10,6 +10,7 @@ from uuid import UUID
 
 import pytest
 
+from shared.engagement.clipping import SHOWN
 from shared.engagement.options import SENDER, TO
 from shared.engagement.times import iso_seconds, milliseconds
 from shared.engagement.tokens import Token, TokenKind, verify
@@ -244,6 +245,19 @@ async def test_a_followed_mail_arrives_with_redirects_and_a_pixel_and_is_recorde
     assert email["deliveryattempts"] == 1
     assert "_sentbody" not in email
     assert [(row["item"], row["target"], row["text"]) for row in partition.links] == [(0, link.target, "offer")]
+
+
+async def test_a_mail_that_following_makes_longer_than_gmail_shows_says_so(world: World):
+    ann = await world.contact()
+    link = '<p><a href="https://contoso.example/offer">offer</a></p>'
+    mail = await sent(world, ann, body=f"<html><body>{link * 1000}</body></html>")
+    [message] = await world.arrived(ann)
+    html = message["body"]["content"]
+    assert html.index("/o/") < SHOWN < len(html)
+    assert [token.kind for token in tokens_in(html)].count(TokenKind.LINK) == 1000, "each is followed all the same"
+    note = (await world.partition(mail)).email["ee_lengthnote"]
+    assert note.startswith("Following makes it ") and "56 kB without: Gmail shows 102 kB" in note
+    assert (await world.partition(await sent(world, ann))).email.get("ee_lengthnote") is None
 
 
 async def test_replies_find_the_email_by_conversation_and_message_id(world: World):

@@ -1,6 +1,7 @@
 """How large a request of the Web API may be and what is answered beyond; that no answer is taken for a page."""
 
 import base64
+import gzip
 
 import pytest
 
@@ -43,6 +44,24 @@ async def test_nobody_acts_for_another_user(seller: Client, manager: Client, hea
     parts = [part("GET", "contacts", **named) for named in (own, other)]
     answered = replies(await post(seller, *parts, headers={"Prefer": "odata.continue-on-error"}))
     assert [reply.status for reply in answered] == [200, 403]
+
+
+@pytest.mark.parametrize("coding", ["gzip", "GZIP", "x-gzip", "deflate", "br", "zstd", "identity, gzip"])
+async def test_a_compressed_body_is_refused_and_says_what_to_do(seller: Client, coding: str) -> None:
+    header = {"Content-Encoding": coding}
+    for body in (gzip.compress(b'{"lastname": "Byron"}'), b'{"lastname": "Byron"}'):
+        refused = await seller.send("POST", "contacts", body, headers=header)
+        assert (refused.status, refused.headers["Accept-Encoding"]) == (415, "identity")
+        assert "without the header Content-Encoding" in refused.error
+    assert (await seller.get("contacts", headers=header)).status == 200, "there is no body"
+    answered = replies(await post(seller, part("POST", "contacts", {"lastname": "Byron"}, **header)))
+    assert [reply.status for reply in answered] == [415]
+
+
+@pytest.mark.parametrize("coding", ["identity", "", "utf-8"])
+async def test_a_body_that_is_not_compressed_is_read_whatever_its_header_says(seller: Client, coding: str) -> None:
+    header = {"Content-Encoding": coding}
+    assert (await seller.send("POST", "contacts", b'{"lastname": "Byron"}', headers=header)).status == 204
 
 
 async def test_many_headers_count_together(seller: Client) -> None:

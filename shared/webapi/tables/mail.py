@@ -144,6 +144,7 @@ EMAIL = Table(
             ),
             text("ee_statustext", 4000, label="Status Text", about="In words: when it goes, whether it was opened."),
             memo("ee_failurereason", 4000, label="Failure Reason", about="Why it could not be sent."),
+            text("ee_lengthnote", 400, label="Length Note", about="What Gmail hides of it; null when nothing."),
             integer("ee_lateby", label="Late By", about="Seconds it left after its time; null when in time."),
             integer("opencount", 0, label="Open Count", about="How often people opened it."),
             time("lastopenedtime", label="Last Opened Time", about="When a person last opened it or clicked in it."),
