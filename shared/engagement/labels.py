@@ -8,7 +8,7 @@ observations it gives better labels.
 from bisect import bisect_left
 from collections import Counter, defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import IntEnum
 
 from shared.engagement import agents, evidence, patterns
@@ -51,11 +51,9 @@ def judge(email: Email, observations: Sequence[Observation]) -> tuple[Verdict, .
     """Return a verdict for each of an email's `observations`, in their order; their order does not matter to it."""
     order = sorted(range(len(observations)), key=lambda i: (observations[i].at, observations[i].id))
     hits = [observations[i] for i in order]
-    weights = _weigh(email, hits)
-    verdicts: list[Verdict | None] = [None] * len(hits)
-    for position, o, found in zip(order, hits, weights, strict=True):
-        verdicts[position] = _verdict(email, o, found)
-    return tuple(verdict for verdict in verdicts if verdict is not None)
+    found = [_verdict(email, o, weighed) for o, weighed in zip(hits, _weigh(email, hits), strict=True)]
+    placed = dict(zip(order, _until_read(email, hits, found), strict=True))
+    return tuple(placed[position] for position in range(len(hits)))
 
 
 def _weigh(email: Email, hits: Sequence[Observation]) -> list[list[Evidence]]:
@@ -241,6 +239,39 @@ def _person(o: Observation) -> str:
     if o.network_class == "exchange-online":
         return "displayed in Outlook on the web"
     return f"{_DISPLAYED[o.kind]} in {o.device}" if o.device else _DISPLAYED[o.kind]
+
+
+def _until_read(email: Email, hits: Sequence[Observation], verdicts: Sequence[Verdict]) -> list[Verdict]:
+    """Return the `verdicts` on `hits`, which are in the order of time, where Gmail's fetches on delivery are held to be
+    its own until something tells that they were a display: a person's click after them, before which nothing else
+    displayed the mail.
+
+    A later fetch is a display by itself and leaves these what they are: who reads what was fetched ahead fetches it
+    again, because the pixel forbids caching and Gmail heeds that (wordtothewise, March 2014).
+    """
+    found = list(verdicts)
+    ahead = {i for i, o in enumerate(hits) if verdicts[i].label is Label.PERSON and _is_ahead(email, o)}
+    if not ahead:
+        return found
+    displayed = next((i for i, o in enumerate(hits) if i not in ahead and _displays(o, verdicts[i])), len(hits))
+    clicks = [i for i in range(displayed) if verdicts[i].label is Label.PERSON and hits[i].kind in CLICKS]
+    last = max(clicks, default=-1)
+    last_settled = max((i for i in clicks if verdicts[i].settled), default=-1)
+    for i in ahead:
+        found[i] = replace(verdicts[i], settled=i < last_settled) if i < last else _AHEAD
+    return found
+
+
+_AHEAD = Verdict(Label.PROXY, "fetched by Gmail within seconds of sending, which may be before anybody read it", False)
+
+
+def _is_ahead(email: Email, o: Observation) -> bool:
+    return o.agent_class == "google-image-proxy" and age(email, o) < evidence.AHEAD
+
+
+def _displays(o: Observation, verdict: Verdict) -> bool:
+    """Whether a reader may have seen the mail by this fetch, a privacy proxy's included."""
+    return o.kind not in CLICKS and verdict.label in (Label.PERSON, Label.PROXY)
 
 
 _HASTE = ("came soon after sending", "clicked the moment it opened")

@@ -19,9 +19,11 @@ from shared.storage.organizations import Organization, save_organization
 from tests.entra import Issuer
 from tests.journalled_hits import CHROME, SENT, a_hit, journalled
 from tests.sent_mail import put_sent_email
+from tests.unit.making_hits import GMAIL as GMAIL_AGENT
 from tests.web_client import Client
 
 LATER = SENT + timedelta(hours=2)
+GMAIL = {"user-agent": GMAIL_AGENT}
 SNOOZED = "2026-11-03T08:00:00Z"
 
 
@@ -141,6 +143,24 @@ async def test_a_machines_clicks_make_no_card(telling: Organization) -> None:
     await folded(
         telling, *(a_hit(email_id, 30, kind=Kind.LINK, item=n, headers={"user-agent": "curl/8"}) for n in (0, 1))
     )
+    assert await cards(telling, email_id) == {}
+
+
+async def test_gmails_fetch_on_delivery_raises_a_card_when_a_click_tells_that_it_was_a_reader(
+    telling: Organization,
+) -> None:
+    email_id = await put_sent_email(telling, SENT, links=4)
+    await folded(telling, a_hit(email_id, 4, headers=GMAIL))
+    assert await cards(telling, email_id) == {}
+    await folded(telling, a_hit(email_id, 3600, kind=Kind.LINK, item=0, headers=CHROME))
+    assert set(await cards(telling, email_id)) == {"firstopen", "firstclick"}
+
+
+async def test_a_click_that_turns_out_a_machines_takes_the_card_of_gmails_fetch_along(telling: Organization) -> None:
+    email_id = await put_sent_email(telling, SENT, links=4)
+    await folded(telling, a_hit(email_id, 4, headers=GMAIL), a_hit(email_id, 38, kind=Kind.LINK, headers=CHROME))
+    assert set(await cards(telling, email_id)) == {"firstopen", "firstclick"}
+    await folded(telling, *(a_hit(email_id, 38 + n / 100, kind=Kind.LINK, item=n, headers=CHROME) for n in (1, 2, 3)))
     assert await cards(telling, email_id) == {}
 
 

@@ -100,6 +100,69 @@ def test_a_bare_agent_that_clicks_is_no_privacy_proxy() -> None:
     assert labels(hits) == [MACHINE, MACHINE]
 
 
+def gmail(at: int, kind: Kind = Kind.OPEN) -> Observation:
+    return seen(kind, at, agent=made.GMAIL, ip=made.GOOGLE)
+
+
+OUTLOOK_SHOWS, APPLE_SHOWS = {"agent": made.OUTLOOK}, {"agent": made.APPLE_PRIVACY, "ip": made.RELAY}
+
+
+@pytest.mark.parametrize(
+    ("hits", "expected"),
+    [
+        ([gmail(0)], [PROXY]),
+        ([gmail(-300)], [PROXY]),
+        ([gmail(4 * SECOND)], [PROXY]),
+        ([gmail(4 * SECOND), gmail(4100, Kind.IMAGE), gmail(9 * SECOND)], [PROXY, PROXY, PROXY]),
+        ([gmail(10 * SECOND - 1), gmail(10 * SECOND)], [PROXY, PERSON]),
+        ([gmail(12 * SECOND)], [PERSON]),
+        # A later fetch is the reading, whose pixel may not be cached; what was fetched ahead stays what it was.
+        ([gmail(4 * SECOND), gmail(20 * SECOND)], [PROXY, PERSON]),
+        ([gmail(4 * SECOND), gmail(2 * HOUR), clicked(0, 2 * HOUR + MINUTE)], [PROXY, PERSON, PERSON]),
+        # Who clicks has read the mail, and nothing else displayed it.
+        ([gmail(4 * SECOND), clicked(0, 11 * SECOND)], [PERSON, PERSON]),
+        ([gmail(4 * SECOND), gmail(4100, Kind.IMAGE), clicked(0, 5 * HOUR)], [PERSON] * 3),
+        ([gmail(4 * SECOND), seen(Kind.ATTACHMENT, HOUR)], [PERSON, PERSON]),
+        ([gmail(4 * SECOND), clicked(0, HOUR), gmail(DAY)], [PERSON, PERSON, PERSON]),
+        # Somebody else has, where the mail was displayed elsewhere before the click.
+        ([gmail(4 * SECOND), opened(HOUR, **OUTLOOK_SHOWS), clicked(0, HOUR + MINUTE)], [PROXY, PERSON, PERSON]),
+        ([opened(2 * SECOND, **OUTLOOK_SHOWS), gmail(4 * SECOND), clicked(0, HOUR)], [PERSON, PROXY, PERSON]),
+        ([gmail(4 * SECOND), opened(HOUR, **APPLE_SHOWS), clicked(0, HOUR + MINUTE)], [PROXY, PROXY, PERSON]),
+        # Neither a machine's click nor one before the fetch tells anything, nor does an open by a machine.
+        ([gmail(4 * SECOND), clicked(0, HOUR, agent="curl/8")], [PROXY, MACHINE]),
+        ([clicked(0, 2 * SECOND), gmail(4 * SECOND)], [PERSON, PROXY]),
+        ([gmail(4 * SECOND), opened(MINUTE, agent="curl/8"), clicked(0, HOUR)], [PERSON, MACHINE, PERSON]),
+    ],
+)
+def test_gmails_proxy_seconds_after_sending_is_a_proxys_until_something_tells(
+    hits: list[Observation], expected: list[Label]
+) -> None:
+    assert labels(hits) == expected
+
+
+def test_gmails_proxy_while_the_mail_is_still_being_sent_is_a_proxys() -> None:
+    assert labels([gmail(0)], replace(an_email(), sent_at=None)) == [PROXY]
+
+
+def test_the_senders_own_open_and_click_tell_nothing_of_gmails_reader() -> None:
+    own = {"ip": made.OFFICE}
+    hits = [gmail(4 * SECOND), opened(MINUTE, **own), clicked(0, 2 * MINUTE, **own)]
+    assert labels(hits, an_email(ip=made.OFFICE)) == [PROXY, SENDER, SENDER]
+    assert labels([*hits, clicked(0, HOUR)], an_email(ip=made.OFFICE)) == [PERSON, SENDER, SENDER, PERSON]
+
+
+@pytest.mark.parametrize(
+    ("click", "settled"), [(clicked(0, HOUR), True), (clicked(0, 10 * SECOND, without=("accept",)), False)]
+)
+def test_what_a_click_tells_of_gmails_proxy_is_as_settled_as_the_click(click: Observation, settled: bool) -> None:
+    found = judge(an_email(), [gmail(4 * SECOND), click])
+    assert [(verdict.label, verdict.settled) for verdict in found] == [(PERSON, settled), (PERSON, settled)]
+
+
+def test_yahoos_proxy_is_not_known_to_fetch_ahead() -> None:
+    assert labels([opened(4 * SECOND, agent=made.YAHOO, ip="98.137.12.3")]) == [PERSON]
+
+
 # --- machines by what one hit shows
 
 
