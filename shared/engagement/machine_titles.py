@@ -90,7 +90,8 @@ _TAG = re.compile(r"\[[^\[\]]{1,40}\]\s?")
 
 
 def _plain(text: str) -> str:
-    return " ".join(unaccented(text[:MAX_SUBJECT]).casefold().split())
+    # Turkish writes its capital I without a dot where others do not.
+    return " ".join(unaccented(text[:MAX_SUBJECT]).casefold().replace("ı", "i").split())
 
 
 def _by_beginning(titles: tuple[str, ...]) -> dict[str, tuple[str, ...]]:
