@@ -150,7 +150,7 @@ def _peak(pid: int) -> int:
 
 
 def _latencies(what: str, waited: list[float]) -> str:
-    in_order = sorted(waited)
+    in_order = sorted(waited) or [float("nan")]
     found = (in_order[len(in_order) // 2], in_order[len(in_order) * 99 // 100], in_order[-1])
     return f"| {what} | {len(in_order):,} | " + " | ".join(f"{seconds * 1000:.0f}" for seconds in found) + " |"
 

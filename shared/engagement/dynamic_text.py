@@ -19,7 +19,7 @@ from html import escape
 
 from shared.engagement.character_references import decode_text
 from shared.engagement.html import Kind, attributes, tokens
-from shared.engagement.plain_text import fold
+from shared.engagement.plain_text import BREAKS, fold
 
 type Names = Mapping[str, tuple[str, Mapping[str, str]]]
 """The tables that a template offers: by each of their names, case-folded, the logical name and the columns, logical
@@ -111,7 +111,7 @@ def fill_html(text: str, names: Names, values: Values, most: int) -> str:
 def fill_line(text: str, names: Names, values: Values) -> str:
     """Return a line of plain text, such as a subject, with its placeholders filled in; line breaks and other control
     characters, which could begin another header, become spaces. Raises `DynamicTextError` as `columns_in` does."""
-    return fold("".join(_fill(text, names, values, {}, html=False)))
+    return BREAKS.sub(" ", "".join(_fill(text, names, values, {}, html=False)))
 
 
 def _fill(text: str, names: Names, values: Values, of_text: Values, *, html: bool) -> list[str]:

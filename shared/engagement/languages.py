@@ -2,7 +2,7 @@
 
 import locale
 from datetime import datetime
-from functools import cache
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -12,7 +12,7 @@ ENGLISH = 1033
 """English as in the United States, in which the service itself speaks."""
 
 
-@cache
+@lru_cache(maxsize=64)
 def _locale(language: int) -> "Locale":
     # Babel and a language's data take a tenth of a second: only where a text is not in English.
     from babel import Locale, UnknownLocaleError

@@ -226,7 +226,7 @@ republic rep republica republique republik repubblica kingdom state states feder
 democratic socialist peoples people s arab bolivarian plurinational commonwealth sultanate principality grand
 duchy cooperative co operative united union independent hashemite sovereign former yugoslav of the and
 """)
-_TURNED = re.compile(r"([^,()]+)(?:,|\()([^,()]+)\)?\s*")
+_TURNED = re.compile(r"([^,()]++)[,(]([^,()]++)\)?\s*")
 
 _PARTS = {
     normalized(name): Place(country, state)

@@ -12,7 +12,7 @@ text read as another), RFC 5322 section 2.2 and RFC 6532 section 3.2 (a header i
 import re
 import unicodedata
 
-_BREAKS = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]+")
+BREAKS = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]+")
 """Control characters and Unicode's own two: among them is all that ``str.splitlines``, and so Python's mail library,
 ends a line at."""
 _TURNING = "\u202a-\u202e\u2066-\u2069"
@@ -32,12 +32,12 @@ def whole(text: str) -> str:
 
 
 def fold(text: str) -> str:
-    """Return a text as one line of whole characters: each run of line ends and control characters becomes a space.
+    """Return a text as one line of whole characters: each line end and control character becomes a space.
 
-    >>> fold("Our offer\\r\\n\\tof \\u2028May")
-    'Our offer of  May'
+    >>> fold("Our\\r\\noffer\\u2028of May")
+    'Our  offer of May'
     """
-    return _BREAKS.sub(" ", whole(text))
+    return BREAKS.sub(lambda found: " " * len(found[0]), whole(text))
 
 
 def harmless(text: str) -> str:

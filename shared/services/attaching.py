@@ -184,14 +184,15 @@ def check(organization: Organization, attachment: Attachment) -> Attachment:
     name = attachment.filename.replace("\\", "/").rsplit("/", 1)[-1].strip()
     if not name or name in (".", ".."):
         raise Refused(f"The filename {attachment.filename!r} does not name a file.")
-    if wrong := complaint(name, joiners=True):
-        raise Refused(f"The filename '{harmless(name)[:100]}' cannot be taken: {wrong}.")
     blocked = {part.strip().casefold() for part in organization.settings["blockedattachments"].split(";")} - {""}
     # Windows drops trailing dots and spaces, and what follows a colon names a stream of the file.
     for candidate in (name.rstrip(". "), name.partition(":")[0].rstrip(". ")):
         extension = candidate.rpartition(".")[2].casefold() if "." in candidate else ""
         if extension in blocked:
-            raise Refused(f"'{name}' cannot be attached: files with the extension '{extension}' are blocked.")
+            shown = harmless(name)
+            raise Refused(f"'{shown}' cannot be attached: files with the extension '{extension}' are blocked.")
+    if wrong := complaint(name, joiners=True):
+        raise Refused(f"The filename '{harmless(name)[:100]}' cannot be taken: {wrong}.")
     mimetype = attachment.mimetype.strip() or "application/octet-stream"
     if not _MEDIA_TYPE.fullmatch(mimetype):
         raise Refused(f"The mimetype {attachment.mimetype!r} of '{name}' is not a media type such as application/pdf.")

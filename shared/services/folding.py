@@ -9,7 +9,6 @@ import logging
 import time
 import uuid
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -29,6 +28,7 @@ from shared.engagement.timeline import Event, Timeline, alert_at, first_by_perso
 from shared.engagement.times import from_milliseconds, iso_seconds, milliseconds, parse_iso
 from shared.engagement.tokens import derive_key
 from shared.services import alerting, consenting, habits
+from shared.services.long_work import in_turn
 from shared.services.recording import is_busy
 from shared.settings import settings
 from shared.storage import emails, journal, queues
@@ -48,16 +48,15 @@ GRACE_SECONDS = 5
 """How long after its minute a partition may still receive rows of its own accord."""
 SWEEP_SECONDS = 90
 MAX_HITS = 5_000
-"""How many hits one message takes, a page of the journal more at most; where there are more, the next one follows at
-once."""
-MAX_HITS_WHILE_BUSY = 500
-"""How many where this very process is being hammered, and none of an open minute: recipients first."""
+MAX_ROWS = 500
+"""How many hits, and in how many group commits, one message takes, a page of the journal more at most; where there are
+more, the next one follows at once."""
+MAX_ROWS_WHILE_BUSY = 5
+"""In how many group commits where this very process is being hammered, and none of an open minute: recipients first."""
 
 _PARALLEL_EMAILS = 8
 _THREAD_FROM = 300
-"""From how many hits the timeline is told in a thread, so that no recipient in this process waits for it."""
-_thread = ThreadPoolExecutor(1, "fold")
-"""One thread for all: several would take turns with the event loop's, and recipients would wait for each of them."""
+"""From how many hits the timeline is told beside the loop, so that no recipient in this process waits for it."""
 
 _in_hand: set[tuple[str, str]] = set()
 _left_alone: dict[tuple[str, str], datetime] = {}
@@ -97,12 +96,12 @@ async def _fold_partition(organization: Organization, partition: str, now: datet
     is_open, hammered = now.timestamp() < closes_at, is_busy()
     if is_open and hammered:
         return IDLE_DELAY
-    limit = MAX_HITS_WHILE_BUSY if hammered else MAX_HITS
-    keys, rows = await journal.read_hits(organization, partition, limit)
+    entities = MAX_ROWS_WHILE_BUSY if hammered else MAX_ROWS
+    keys, rows, is_cut = await journal.read_hits(organization, partition, MAX_HITS, entities)
     if keys:
         judged = await _fold_hits(organization, rows, now)
         await journal.delete_rows(organization, keys)
-        if len(rows) >= limit and not hammered:
+        if is_cut and not hammered:
             return timedelta(0)
         return pause_after(judged)
     return IDLE_DELAY if is_open else None
@@ -357,10 +356,8 @@ async def tell_all(facts: Email, observations: Sequence[Observation]) -> Timelin
 
 
 async def in_thread[T](hits: int, work: Callable[[], T]) -> T:
-    """Do pure work on so many hits: where they are many in a thread, one such work at a time in this process."""
-    if hits < _THREAD_FROM:
-        return work()
-    return await asyncio.get_running_loop().run_in_executor(_thread, work)
+    """Do pure work on so many hits, beside the loop where they are many."""
+    return work() if hits < _THREAD_FROM else await in_turn(work)
 
 
 def facts_of(partition: EmailPartition) -> Email:
@@ -381,13 +378,18 @@ def _changed_rows(
 ) -> list[Operation]:
     """Return the interaction rows that are new or are told differently now."""
     changed: list[Operation] = []
+    email_id = partition.email["PartitionKey"]
     for event in timeline.events:
         stored = held.get(event.observation.id)
+        # Of thousands of hits few are told differently: a whole row is made for those alone.
+        if stored is not None:
+            judged = _judged(email_id, event)
+            if all(stored.get(name) == value for name, value in judged.items()):
+                continue
         row = _interaction(partition, event, now)
-        if stored is None or any(stored.get(name) != row.get(name) for name in _JUDGED):
-            if stored is not None:
-                row["createdon"] = stored["createdon"]
-            changed.append(Operation("put", row))
+        if stored is not None:
+            row["createdon"] = stored["createdon"]
+        changed.append(Operation("put", row))
     return changed
 
 
@@ -397,8 +399,17 @@ _READ_OF_INTERACTIONS: Collection[str] = (
 )  # fmt: skip
 
 
+def _judged(email_id: str, event: Event) -> dict[str, Any]:
+    """Return the columns of an interaction that later hits may change, those of `_JUDGED`."""
+    return {
+        "ee_label": int(event.verdict.label),
+        "ee_labelreason": event.verdict.reason,
+        "ee_duplicateof": interaction_id(email_id, event.duplicate_of) if event.duplicate_of else None,
+    }
+
+
 def _interaction(partition: EmailPartition, event: Event, now: datetime) -> dict[str, Any]:
-    observation, verdict = event.observation, event.verdict
+    observation = event.observation
     email_id = partition.email["PartitionKey"]
     return {
         "PartitionKey": email_id,
@@ -412,10 +423,8 @@ def _interaction(partition: EmailPartition, event: Event, now: datetime) -> dict
         "ownerid": partition.email.get("ownerid"),
         "statecode": 0,
         "createdon": iso_seconds(milliseconds(now)),
-        "ee_label": int(verdict.label),
-        "ee_labelreason": verdict.reason,
         "ee_device": observation.device or None,
-        "ee_duplicateof": interaction_id(email_id, event.duplicate_of) if event.duplicate_of else None,
+        **_judged(email_id, event),
         **_party(partition),
         "_hit": observation.id,
         "_observation": dump(observation),

@@ -61,10 +61,14 @@ def check_parties(caller: Caller, parties: Sequence[Party], *, outgoing: bool) -
     for party in parties:
         if not party.id and not party.address:
             raise Refused("An activity party needs a record (such as partyid_contact@odata.bind) or an addressused.")
-        for what, wrong in (("address", complaint(party.address)), ("name", complaint_of_name(party.name))):
+        # Of a party with a record the name is the record's, which has a rule of its own.
+        name = "" if party.id else party.name
+        for what, given, wrong in (
+            ("address", party.address, complaint(party.address)),
+            ("name", name, complaint_of_name(name)),
+        ):
             if wrong:
-                shown = harmless(party.address if what == "address" else party.name)[:100]
-                raise Refused(f"The {what} '{shown}' of an activity party cannot be taken: {wrong}.")
+                raise Refused(f"The {what} '{harmless(given)[:100]}' of an activity party cannot be taken: {wrong}.")
     for sender in senders if outgoing else ():
         if sender.table not in ("systemuser", "queue"):
             raise Refused("The sender (participationtypemask 1) of an outgoing email must be a systemuser or a queue.")

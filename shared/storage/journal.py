@@ -247,19 +247,21 @@ def _properties(rows: list[Row]) -> dict[str, str]:
     return {f"hits{number}": "\n".join(group) for number, group in enumerate(groups)}
 
 
-async def read_hits(organization: Organization, partition: str, limit: int) -> tuple[list[Entity], list[Row]]:
-    """Return a partition's first entities, by their keys, and what they hold: `limit` hits or entities, or a page of
-    a hundred entities more."""
+async def read_hits(
+    organization: Organization, partition: str, most: int, entities: int
+) -> tuple[list[Entity], list[Row], bool]:
+    """Return a partition's first entities, by their keys, what they hold, and whether there may be more: `most` hits or
+    so many `entities`, or up to a hundred entities more."""
     keys: list[Entity] = []
     rows: list[Row] = []
     condition = f"PartitionKey eq {literal(partition)}"
-    async for page in organization.tables.query(organization.journal, condition, page_size=min(limit, MAX_BATCH)):
+    async for page in organization.tables.query(organization.journal, condition, page_size=min(entities, MAX_BATCH)):
         for entity in page:
             keys.append({"PartitionKey": entity["PartitionKey"], "RowKey": entity["RowKey"]})
             rows.extend(hits_of(entity))
-        if len(rows) >= limit:
-            break
-    return keys, rows
+        if len(rows) >= most or len(keys) >= entities:
+            return keys, rows, True
+    return keys, rows, False
 
 
 async def read_rows(organization: Organization, partition: str, limit: int | None = None) -> list[Entity]:

@@ -1,8 +1,10 @@
 """Operations that answer what came of mail: the history of one, and the figures of a record."""
 
+import asyncio
 from collections.abc import Mapping
 from datetime import UTC, datetime, time, timedelta
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from shared.engagement.clocks import Clock
 from shared.engagement.figures import COUNTS
@@ -26,8 +28,6 @@ _LATEST = datetime(9999, 1, 1, tzinfo=UTC)
 
 async def get_email_history(context: Context, id: str, sent: Mapping[str, Any]) -> dict[str, Any]:
     """ee_GetEmailHistory: what became of an email, for a page to show."""
-    import asyncio
-
     from shared.engagement.history import tell_history
     from shared.storage.emails import read_partition
 
@@ -70,15 +70,22 @@ async def get_series(context: Context, sent: Mapping[str, Any]) -> dict[str, Any
     if not period.is_empty and (clock.day(period.last) - clock.day(period.start)).days >= MAX_DAYS:
         raise bad_payload(f"'{name}' tells at most {MAX_DAYS} days: move 'From' and 'To' nearer to each other.")
     counted = await _counted(context, sent, name, period)
+    # In a thread: 70,000 quarter hours of two busy years take a fifth of a second, and recipients are served here too.
     return {
         "@odata.context": f"{context.base}/$metadata#Microsoft.Dynamics.CRM.{name}Response",
         "TimeZone": clock.name,
         "From": format_time(period.start),
         "To": format_time(period.stop),
-        "Days": [{"Date": f"{day}", **_point(counts)} for day, counts in by_day(counted, period, clock.zone)],
+        **await asyncio.to_thread(_series, counted, period, clock.zone),
+    }
+
+
+def _series(counted: Mapping[int, Counts], period: Period, zone: ZoneInfo) -> dict[str, Any]:
+    return {
+        "Days": [{"Date": f"{day}", **_point(counts)} for day, counts in by_day(counted, period, zone)],
         "Hours": [
             {"Weekday": hour // 24, "Hour": hour % 24, **_point(counts)}
-            for hour, counts in enumerate(by_hour_of_week(counted, clock.zone))
+            for hour, counts in enumerate(by_hour_of_week(counted, zone))
         ],
     }
 

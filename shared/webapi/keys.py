@@ -16,8 +16,8 @@ from shared.webapi.values import Stored, parse_guid, to_stored
 
 # dataverse-api writes the values of a key as Python does: in double quotes where they hold a single one.
 _VALUE = r"'(?:[^']|'')*'|\"[^\"]*\"|[^,'\"\s]+"
-_PAIR = re.compile(rf"\s*(\w+)\s*=\s*({_VALUE})\s*")
-_KEY = re.compile(rf"{_PAIR.pattern}(?:,{_PAIR.pattern})*")
+_PAIR = re.compile(rf"(?<!\w)(\w++)\s*+=\s*+({_VALUE})")
+_KEY = re.compile(rf"\s*{_PAIR.pattern}\s*(?:,\s*{_PAIR.pattern}\s*)*")
 _WHOLE = re.compile(r"-?\d{1,18}")
 
 

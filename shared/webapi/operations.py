@@ -254,5 +254,5 @@ def parse_arguments(name: str, text: str, options: Mapping[str, str]) -> dict[st
     return found
 
 
-_ARGUMENT = re.compile(r"\s*(\w+)\s*=\s*('(?:[^']|'')*'|null)\s*")
-_ARGUMENTS = re.compile(rf"{_ARGUMENT.pattern}(?:,{_ARGUMENT.pattern})*")
+_ARGUMENT = re.compile(r"(?<!\w)(\w++)\s*+=\s*+('(?:[^']|'')*'|null)")
+_ARGUMENTS = re.compile(rf"\s*{_ARGUMENT.pattern}\s*(?:,\s*{_ARGUMENT.pattern}\s*)*")

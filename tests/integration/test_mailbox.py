@@ -207,7 +207,12 @@ async def test_of_a_bounce_no_more_is_fetched_than_is_read(world):
 
 async def test_what_a_bounce_says_is_not_read_where_it_answers_none_of_ours(world, monkeypatch):
     read = []
-    monkeypatch.setattr(replying, "in_turn", lambda *work: read.append(work) or in_turn(*work))
+
+    async def seen(*work):
+        read.append(work)
+        return await in_turn(*work)
+
+    monkeypatch.setattr(replying, "in_turn", seen)
     theirs, ours = await world.send(), await world.send()
     for table in ("message", "conversation"):
         async for page in records.query(world.organization, table):

@@ -207,7 +207,7 @@ def test_nobody_else_reads_the_spool(spool):
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
 
 
-SOURCE = ("contoso", "email", "203.0.113.9")
+FLOOD = ("contoso", "email", Kind.OPEN)
 
 
 def counts(numbers):
@@ -227,10 +227,8 @@ async def journalled_counts(organization):
 
 async def test_a_flood_is_journalled_as_few_counts_that_stand_for_every_hit(organization, spool):
     recorder = Recorder(spool, budget=5.0)
-    await asyncio.gather(*(recorder.record_counted(organization.name, SOURCE, row) for row in counts(range(2000))))
-    await asyncio.gather(
-        *(recorder.record_counted(organization.name, SOURCE, row) for row in counts(range(2000, 2500)))
-    )
+    await asyncio.gather(*(recorder.record_counted(organization.name, FLOOD, row) for row in counts(range(2000))))
+    await asyncio.gather(*(recorder.record_counted(organization.name, FLOOD, row) for row in counts(range(2000, 2500))))
     hits, rows = counted(await journalled_counts(organization))
     assert hits == 2500
     assert rows < 10
@@ -240,7 +238,7 @@ async def test_a_flood_is_journalled_as_few_counts_that_stand_for_every_hit(orga
 async def test_hits_of_others_go_through_a_flood_one_by_one(organization, spool):
     recorder = Recorder(spool, budget=5.0)
     own = [a_row() for _ in range(40)]
-    flood = [recorder.record_counted(organization.name, SOURCE, row) for row in counts(range(400))]
+    flood = [recorder.record_counted(organization.name, FLOOD, row) for row in counts(range(400))]
     await asyncio.gather(*flood[:200], *(recorder.record(organization.name, row) for row in own), *flood[200:])
     assert {row["sequence"] for row in await journalled(organization)} == {row["sequence"] for row in own}
     assert counted(await journalled_counts(organization))[0] == 400
@@ -258,7 +256,7 @@ async def test_a_flood_is_answered_and_counted_exactly_while_storage_hangs_and_a
         patch.setattr(EntityWriter, "put", late)
         recorder = Recorder(spool, budget=0.2)
         for numbers in (range(300), range(300, 330)):
-            flood = (recorder.record_counted(organization.name, SOURCE, row) for row in counts(numbers))
+            flood = (recorder.record_counted(organization.name, FLOOD, row) for row in counts(numbers))
             await asyncio.wait_for(asyncio.gather(*flood), 10)
     assert recorder._drain is not None
     await recorder._drain
@@ -270,7 +268,7 @@ async def test_a_flood_is_answered_and_counted_exactly_while_storage_hangs_and_a
 async def test_whoever_hangs_up_ends_the_count_for_nobody_else(organization, spool):
     recorder = Recorder(spool, budget=5.0)
     first, second = (
-        asyncio.create_task(recorder.record_counted(organization.name, SOURCE, row)) for row in counts(range(2))
+        asyncio.create_task(recorder.record_counted(organization.name, FLOOD, row)) for row in counts(range(2))
     )
     await asyncio.sleep(0)
     first.cancel()
@@ -295,3 +293,28 @@ async def test_what_one_source_asks_beyond_its_budget_is_counted_and_all_others_
     assert sorted(hit.address for hit in hits) == ["198.51.100.7"] * 10 + ["203.0.113.9"] * 10
     assert counted(rows)[0] == 90
     assert {row["email"] for row in rows} == {str(token.email)}
+
+
+async def test_a_flood_from_many_addresses_is_counted_beyond_the_emails_budget_and_known_sources_stay_hits(
+    organization, spool, monkeypatch
+):
+    recorder = Recorder(spool, budget=5.0)
+    recorder.floods = Floods(of_email=50)
+    monkeypatch.setitem(recording._recorders, "", recorder)
+    email, now = uuid.uuid4(), int(time.time()) // 60
+    link = Token(1, organization.name, TokenKind.LINK, email, 0, None, "https://example.com/")
+    person = {"x-forwarded-for": "[2001:db8:1:2::9]:80"}
+    await recording.record(Token(1, organization.name, TokenKind.OPEN, email, 0, None, ""), "GET", person, "")
+    flood = ({"x-forwarded-for": f"203.0.{n >> 8}.{n & 255}:80"} for n in range(400))
+    await asyncio.gather(*(recording.record(link, "GET", one, "") for one in flood))
+    # The same subscriber's, from another address.
+    await recording.record(link, "GET", {"x-forwarded-for": "[2001:db8:1:2:3:4:5:6]:80"}, "")
+    partitions = [f"{now + minutes:010d}-{journal.WRITER}" for minutes in (0, 1)]
+    rows = [row for p in partitions for entity in await read_rows(organization, p) for row in hits_of(entity)]
+    hits = [journal.read_hit(row)[0] for row in rows if journal.counted(row) is None]
+    found = [one for row in rows if (one := journal.counted(row)) is not None]
+    assert [hit.kind for hit in hits if hit.address.startswith("2001:")] == [Kind.OPEN, Kind.LINK]
+    assert 50 <= len(hits) <= 100
+    assert len(hits) + counted(rows)[0] == 402
+    assert {one.kind for one in found} == {Kind.LINK}
+    assert all(one.first <= one.last for one in found)

@@ -47,7 +47,8 @@ async def read_back(directory, content):
     many the heir counts as lost."""
     directory.mkdir(exist_ok=True)
     (directory / f"{WRITER}-000001.spool").write_bytes(content)
-    heir, found = Spool(directory, HEIR, 1_000_000_000), []
+    heir = Spool(directory, HEIR, 1_000_000_000)
+    found: list[int] = []
 
     async def write(organization, rows):
         assert organization == "contoso"

@@ -8,8 +8,8 @@ import re
 from collections.abc import Iterator
 
 # The standard library's own parser: what a pattern means is not guessed at.
-from re import _constants as sre  # type: ignore[attr-defined]
-from re import _parser  # type: ignore[attr-defined]
+from re import _constants as sre
+from re import _parser
 from typing import Any
 
 _CATEGORIES = {

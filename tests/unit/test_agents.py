@@ -12,7 +12,7 @@ from crawleruseragents import CRAWLER_USER_AGENTS_DATA
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.engagement.agents import DECLARED, DISPLAY_PROXIES, classify
+from shared.engagement.agents import DECLARED, DISPLAY_PROXIES, _classify, classify
 from shared.engagement.hits import Kind
 from shared.engagement.labels import Label, judge
 from tests.unit import making_hits as made
@@ -182,8 +182,8 @@ def test_a_hostile_agent_takes_no_longer_than_its_length(repeated: str) -> None:
         texts = [f"{(repeated * length)[: length - 1]}{n}" for n in range(8)]
         start = time.process_time()
         for text in texts:
-            classify.__wrapped__(text)
+            _classify.__wrapped__(text)
         return time.process_time() - start
 
-    classify.__wrapped__("loads the list")
+    _classify.__wrapped__("loads the list")
     assert min(spent(512) for _ in range(3)) < 30 * min(spent(64) for _ in range(3))

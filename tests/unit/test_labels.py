@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.engagement.hits import Hit, Kind
-from shared.engagement.labels import Email, Label, Observation, dump, judge, load, observe, source_hash
+from shared.engagement.labels import Email, Label, Observation, _is_far, dump, judge, load, observe, source_hash
 from tests.unit import making_hits as made
 from tests.unit.making_hits import DAY, HOUR, KEY, MINUTE, SECOND, an_email, clicked, hit, opened, seen
 
@@ -495,3 +495,10 @@ def test_twenty_thousand_hits_are_judged_in_a_moment() -> None:
     start = time.process_time()
     assert len(judge(an_email(), many)) == 20_000
     assert time.process_time() - start < 10
+
+
+@given(st.lists(st.integers(0, 60), min_size=1, max_size=12), st.integers(0, 60), st.integers(0, 20))
+def test_how_far_a_hit_is_from_a_machines_is_found_without_a_look_at_each_of_them(moments, at, span):
+    hits = [opened(moment) for moment in sorted(moments)]
+    far = _is_far(hits, range(len(hits)), made.SENT + at, span)
+    assert far == all(abs(moment - at) > span for moment in moments)

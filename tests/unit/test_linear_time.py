@@ -23,7 +23,7 @@ import shared
 from shared.engagement import agents, labels, observations, withdrawal, zones
 from shared.engagement.addresses import is_address, normal_form
 from shared.engagement.body import MAX_ANCHORS, read
-from shared.engagement.cards import one_line, parse_kinds
+from shared.engagement.cards import parse_kinds
 from shared.engagement.delivery_reports import MAX_MIME, read_delivery_report, returned_ids
 from shared.engagement.dynamic_text import complaint
 from shared.engagement.hits import MAX_HEADER_LENGTH, Kind, client_address
@@ -33,11 +33,11 @@ from shared.engagement.links import judge as judge_link
 from shared.engagement.links import target_of
 from shared.engagement.notifications import MAX_NOTIFICATIONS, read_notifications
 from shared.engagement.places import find_country
+from shared.engagement.plain_text import fold, harmless
 from shared.engagement.redaction import redact
 from shared.engagement.tokens import verify
 from shared.engagement.unaccented import unaccented
 from shared.engagement.unsubscribing import says_unsubscribe
-from shared.services.outgoing import _one_line
 from tests.unit.attacks import attacks
 from tests.unit.test_incoming import REPLY
 
@@ -70,7 +70,17 @@ def is_linear(work: Callable[[Any], object], make: Callable[[int], Any], start: 
 ANCHORED = {
     "shared.engagement.html._TAG": {"match"},
     "shared.engagement.links._SCHEME": {"match"},
+    "shared.engagement.places._TURNED": {"fullmatch"},
     "shared.services.attaching._MEDIA_TYPE": {"fullmatch"},
+    "shared.webapi.administering._ADDRESS": {"fullmatch"},
+    "shared.webapi.batch._ABSOLUTE": {"match"},
+    "shared.webapi.keys._KEY": {"fullmatch"},
+    "shared.webapi.metadata._WITH_KEY": {"fullmatch"},
+    "shared.webapi.multipart._REST": {"match"},
+    "shared.webapi.operations._ARGUMENTS": {"fullmatch"},
+    "shared.webapi.paths.SEGMENT": {"fullmatch"},
+    "shared.webapi.payloads._REFERENCE": {"fullmatch"},
+    "shared.webapi.resources.SEGMENT": {"fullmatch"},
 }
 """Patterns that would take the square of a text if they were searched for in it, and how they are used instead."""
 BOUNDED = {
@@ -93,9 +103,9 @@ def _patterns_in(value: object, name: str) -> Iterator[tuple[str, "re.Pattern[An
 
 @cache
 def sources() -> dict[str, ast.Module]:
-    """Return what is written in each module outside the Web API, which has limits of its own."""
+    """Return what is written in each module."""
     names = (found.name for found in pkgutil.walk_packages(shared.__path__, "shared."))
-    files = {name: ROOT / f"{name.replace('.', '/')}.py" for name in names if not name.startswith("shared.webapi")}
+    files = {name: ROOT / f"{name.replace('.', '/')}.py" for name in names}
     return {name: ast.parse(path.read_text("utf-8")) for name, path in files.items() if path.is_file()}
 
 
@@ -293,7 +303,7 @@ FUNCTIONS: dict[str, tuple[Callable[[Any], object], list[Callable[[int], Any]]]]
     ),
     "kinds of cards": (lambda text: parse_kinds(text), [repeated("; "), repeated("reply;")]),
     "one line of a stranger's": (
-        lambda text: (one_line(text), _one_line(text)),
+        lambda text: (fold(text), harmless(text)),
         [*map(repeated, ("\u202e", "\r\n", "\ud800"))],
     ),
     "a template": (
