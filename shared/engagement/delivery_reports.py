@@ -32,7 +32,8 @@ MAX_SAID = 400
 MAX_SAID_LINE = 1000
 
 _LABEL = re.compile(rb"message[-_ ]?id", re.IGNORECASE)
-_ID = re.compile(r"<\s*([^<>@]{1,998}@[^<>@]{1,998})>|([^\s<>@:;,=\"'()\[\]]{1,250}@[^\s<>@:;,=\"'()\[\]]{1,250})")
+_BARE = r"[^\s<>@:;,=\"'()\[\]]"
+_ID = re.compile(rf"<([^<>@]{{1,998}}+@[^<>@]{{1,998}}+)>|(?<!{_BARE})({_BARE}{{1,250}}+@{_BARE}{{1,250}}+)")
 _WINDOW = 2 * MAX_ID_LENGTH
 """Bytes behind the words "message id" in which the id may stand: folded, or as HTML writes angle brackets."""
 _ENCODING = re.compile(rb"^content-transfer-encoding:[ \t]{0,9}base64", re.IGNORECASE | re.MULTILINE)

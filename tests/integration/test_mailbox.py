@@ -11,6 +11,7 @@ import pytest
 from shared.engagement.delivery_reports import MAX_MIME
 from shared.engagement.notifications import MAX_BODY, client_state, read_client_state
 from shared.graph import mailbox as graph
+from shared.graph.client import close_clients
 from shared.graph.mailbox import LIFETIME
 from shared.services import alerting, mailboxes, replying
 from shared.services.alerting import card_of
@@ -203,6 +204,11 @@ async def test_of_a_bounce_no_more_is_fetched_than_is_read(world):
     assert len(whole) > 200
     assert await graph.get_mime(*place, 100) == whole[:100]
     assert await graph.get_mime(*place[:2], "AAkGone=", 100) == b""
+
+
+async def test_a_bounce_can_be_the_first_that_a_process_asks_for(world):
+    await close_clients()
+    assert await graph.get_mime(world.organization.tenant, SELLER.id, "AAkGone=", 100) == b""
 
 
 async def test_what_a_bounce_says_is_not_read_where_it_answers_none_of_ours(world, monkeypatch):

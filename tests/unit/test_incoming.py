@@ -1,7 +1,7 @@
 """What comes back by mail: telling replies from automatic answers, bounces and the sender's own messages."""
 
-from dataclasses import replace
 from base64 import encodebytes
+from dataclasses import replace
 from datetime import UTC, datetime
 from quopri import encodestring
 
