@@ -48,7 +48,7 @@ def arrive(db: sqlite3.Connection, address: str, original: Message, mime: bytes)
 
 def _unfolded(value: object) -> str:
     text = str(value)[:_LONGEST_HEADER]
-    return " ".join(text.replace("\r", "\n").split("\n")).strip()
+    return text.replace("\r", "").replace("\n", "").strip()
 
 
 def _party(value: str) -> dict[str, str]:

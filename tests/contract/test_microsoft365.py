@@ -1175,7 +1175,7 @@ class TestWorld:
         assert (found["subject"], found["body"]["content"]) == ("Gr\u00fc\u00dfe", "Z\u00fcge\r\n.\r\n")
         assert found["conversationId"] == message["conversationId"]
         shown = [(entry["name"], entry["value"]) for entry in found["internetMessageHeaders"]]
-        assert shown[:2] == [("Return-Path", "<>"), ("Received", "from mx  by mail; today")]
+        assert shown[:2] == [("Return-Path", "<>"), ("Received", "from mx\tby mail; today")]
         assert ("Content-Type", "text/plain; charset=iso-8859-1") in shown
         assert graph.get(f"{USER}/messages/{found['id']}/$value").content == raw
 
