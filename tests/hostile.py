@@ -130,6 +130,8 @@ def _delivered(name: str, body: str, subject: str = "A hostile body") -> Kind:
 
 def _arriving(name: str, route: str, **said: Any) -> Kind:
     """A message that arrives in the seller's mailbox: the answer is that of the world outside, the work comes after."""
+    if "mime" in said:
+        said["mime"] = base64.b64encode(said["mime"].encode()).decode()
 
     def send(ground: Ground) -> httpx.Response:
         path = f"/local/mailboxes/{ground.address}/{route}"
@@ -240,11 +242,14 @@ BODIES: Sequence[Kind] = (
 # fmt: on
 
 
+_REPORT = (
+    "From: postmaster@example.com\r\nSubject: Undeliverable\r\nMIME-Version: 1.0\r\n"
+    "Content-Type: multipart/report; report-type=delivery-status; boundary=b\r\n"
+)
+
+
 def _report(parts: str) -> str:
-    return (
-        "From: postmaster@example.com\r\nSubject: Undeliverable\r\nMIME-Version: 1.0\r\n"
-        f"Content-Type: multipart/report; report-type=delivery-status; boundary=b\r\n\r\n{parts}--b--\r\n"
-    )
+    return f"{_REPORT}\r\n{parts}--b--\r\n"
 
 
 # fmt: off
@@ -252,10 +257,15 @@ MESSAGES: Sequence[Kind] = (
     _arriving("a report of 2 MB of empty parts", "bounce", mime=_report("--b\r\n\r\n" * 260_000)),
     _arriving("a report of nested parts", "bounce", mime=_report("".join(
         f"--b{n}\r\nContent-Type: multipart/mixed; boundary=b{n + 1}\r\n\r\n" for n in range(20_000)))),
-    _arriving("a report of a header of 2 MB", "bounce", mime="Received: " + "(" * 2_000_000 + "\r\n\r\n"),
-    _arriving("a report of 2 MB of headers", "bounce", mime="a: b\r\n" * 300_000 + "\r\n"),
+    _arriving("a report of a header of 2 MB", "bounce", mime=_REPORT + "Received: " + "(" * 2_000_000 + "\r\n\r\n"),
+    _arriving("a report of 2 MB of headers", "bounce", mime=_REPORT + "a: b\r\n" * 300_000 + "\r\n"),
     _arriving("a report of encoded words", "bounce", mime=_report("--b\r\nContent-Type: message/delivery-status\r\n\r\n"
          "Final-Recipient: " + "=?utf-8?q?a?= " * 100_000 + "\r\n\r\n")),
+    _arriving("a report of the words message id", "bounce", mime=_REPORT + "\r\n" + "Message-ID: <\r\n" * 140_000),
+    _arriving("a report of parts in base64", "bounce",
+         mime=_report("--b\r\nContent-Transfer-Encoding: base64\r\n\r\nTWVz\r\n" * 18_000)),
+    _arriving("a report of quoted-printable", "bounce",
+         mime=_REPORT + "Content-Transfer-Encoding: quoted-printable\r\n\r\n" + "=3D=\r\n" * 280_000),
     _arriving("a reply that quotes a hostile body", "reply", body="<html " + "xmlns:" * 10_000 + ">"),
     _arriving("a reply with references without end", "reply", body="Yes", headers={"References": "<a@b> " * 5_000}),
     _arriving("a reply with a subject of 30,000 letters", "reply", body="Yes", headers={"Subject": "Re: " * 8_000}),

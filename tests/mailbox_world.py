@@ -1,5 +1,6 @@
 """A seller's mailbox at the Microsoft 365 stand-in, and followed mail as the delivery leaves it in storage."""
 
+import base64
 import os
 import subprocess
 import sys
@@ -208,6 +209,11 @@ class World:
     async def bounce(self, email_id: str, address: str = ANN) -> None:
         """Have an email returned as undeliverable."""
         await self.call("POST", f"/local/mailboxes/{address}/bounce", {"messageId": self.marks[email_id]})
+
+    async def arrive(self, email_id: str, mime: str, address: str = ANN) -> None:
+        """Let a whole message arrive at whoever sent an email, as a mail system of others wrote it."""
+        body = {"messageId": self.marks[email_id], "mime": base64.b64encode(mime.encode()).decode()}
+        await self.call("POST", f"/local/mailboxes/{address}/bounce", body)
 
     async def break_calls(self, match: str, status: int, **more: Any) -> None:
         """Break the next calls that match."""

@@ -21,11 +21,8 @@ _POSTMASTER = "MicrosoftExchange329e71ec88ae4615bbc36ab6ce41109e"
 _DIAGNOSIS = "550 5.1.10 RESOLVER.ADR.RecipientNotFound; Recipient not found by SMTP address lookup"
 
 
-def bounce(
-    db: sqlite3.Connection, address: str, original: Message, mime: bytes | None = None
-) -> tuple[Message, list[Change]]:
-    """Return a message to its sender as undeliverable at an address; return the report that was sent, with another
-    text as its MIME content where `mime` is given."""
+def bounce(db: sqlite3.Connection, address: str, original: Message) -> tuple[Message, list[Change]]:
+    """Return a message to its sender as undeliverable at an address; return the report that was sent."""
     sender = str(address_in(original.doc["from"]))
     domain = sender.partition("@")[2]
     postmaster = f"{_POSTMASTER}@{domain}"
@@ -44,7 +41,7 @@ def bounce(
             {"name": name, "value": " ".join(str(value).split())} for name, value in report.items()
         ],
     }
-    return send_from_outside(db, postmaster, doc, report.as_bytes(policy=SMTP) if mime is None else mime)
+    return send_from_outside(db, postmaster, doc, report.as_bytes(policy=SMTP))
 
 
 def _report(original: Message, address: str, postmaster: str, sender: str, html: str) -> MIMEMultipart:

@@ -1,5 +1,6 @@
 """Control calls under `/local`: the recipients' side of the world, and faults. They are no part of Microsoft 365."""
 
+import base64
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -9,6 +10,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from local.microsoft365.access import json_object
+from local.microsoft365.arriving import arrive
 from local.microsoft365.bounces import bounce
 from local.microsoft365.delivery import is_address
 from local.microsoft365.errors import GraphError, bad_request
@@ -34,10 +36,13 @@ async def list_arrived(request: Request) -> Response:
 async def reply_to(request: Request) -> Response:
     """POST /local/mailboxes/{address}/reply: answer a message as the person at the address; returns the reply.
 
-    The body is HTML when it contains a tag, plain text otherwise.
+    The body is HTML when it contains a tag, plain text otherwise. With "mime" instead of it, base64 of a whole message,
+    that message arrives as it is.
     """
     standin, address, body = standin_of(request), _address_of(request), await json_object(request)
-    _refuse_unknown(body, {"messageId", "body", "headers"})
+    if "mime" in body:
+        return _let_arrive(standin, address, body)
+    _refuse_unknown(body, {"messageId", "body", "headers", "mime"})
     text, headers = _text(body, "body"), body.get("headers") or {}
     if not isinstance(headers, dict) or not all(value is None or isinstance(value, str) for value in headers.values()):
         raise bad_request("'headers' must map names of headers to text (or null to leave one out).")
@@ -53,14 +58,28 @@ async def reply_to(request: Request) -> Response:
 async def bounce_from(request: Request) -> Response:
     """POST /local/mailboxes/{address}/bounce: return a message to its sender as undeliverable; returns the report.
 
-    With "mime" the report is this text, as a server of others might write it, whatever its headers say.
+    With "mime", base64 of a whole message, the report is this one as it is, as a server of others might write it.
     """
     standin, address, body = standin_of(request), _address_of(request), await json_object(request)
+    if "mime" in body:
+        return _let_arrive(standin, address, body)
     _refuse_unknown(body, {"messageId", "mime"})
-    mime = _text(body, "mime").encode() if "mime" in body else None
     original = find_received(standin.db, address, _text(body, "messageId"))
     with standin.db:
-        sent, changes = bounce(standin.db, address, original, mime)
+        sent, changes = bounce(standin.db, address, original)
+    publish(standin, changes)
+    return _json(_whole(standin, sent), 201)
+
+
+def _let_arrive(standin: StandIn, address: str, body: Mapping[str, Any]) -> Response:
+    _refuse_unknown(body, {"messageId", "mime"})
+    try:
+        mime = base64.b64decode(_text(body, "mime"), validate=True)
+    except ValueError:
+        raise bad_request("'mime' must be a whole message in base64.") from None
+    original = find_received(standin.db, address, _text(body, "messageId"))
+    with standin.db:
+        sent, changes = arrive(standin.db, address, original, mime)
     publish(standin, changes)
     return _json(_whole(standin, sent), 201)
 

@@ -3,6 +3,7 @@
 Sources: RFC 3834 (Auto-Submitted, empty return paths), RFC 3464 and RFC 6522 (delivery status reports), RFC 8098 (read
 receipts), RFC 5322 section 3.6.4 (message identifiers), and [MS-OXCMAIL] and [MS-OXOMSG] for Exchange's own marks.
 ``X-Auto-Response-Suppress`` asks others not to answer automatically; people's mail carries it too: it proves nothing.
+``Precedence: bulk`` is written by lists and by what sends people's answers for a help desk: neither does it alone.
 """
 
 import hashlib
@@ -11,6 +12,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+
+from shared.engagement.addresses import normal_form
+from shared.engagement.machine_titles import AUTOMATIC, FAILURES, behind_title, is_set_off, names
 
 ALERT_HEADER = "x-ee-alert"
 """Marks the alerts that this service mails to sellers (Graph takes headers of our own with ``x-`` only)."""
@@ -37,8 +41,8 @@ class Nature(StrEnum):
 class Incoming:
     """A message as its mailbox holds it; header names in any case, values folded or not, repeated ones repeated.
 
-    `id` is the mailbox's own, `message_id` the one it travelled with. `item` is Outlook's message class
-    (PidTagMessageClass) or Graph's type, whichever is known.
+    `id` is the mailbox's own, `message_id` the one it travelled with, `folder` the id of the folder that it lies in.
+    `item` is Outlook's message class (PidTagMessageClass) or Graph's type, whichever is known.
     """
 
     id: str
@@ -50,6 +54,7 @@ class Incoming:
     conversation: str
     received: datetime
     is_draft: bool = False
+    folder: str = ""
     item: str = ""
     headers: tuple[tuple[str, str], ...] = ()
 
@@ -62,19 +67,31 @@ class Judgement:
     reason: str = ""
 
 
-def judge(message: Incoming, own: frozenset[str]) -> Judgement:
-    """Return what `message` is; `own` are the addresses of whoever sent the mail that it may answer, in lower case."""
+def judge(message: Incoming, own: frozenset[str], subject: str | None = None) -> Judgement:
+    """Return what `message` is.
+
+    `own` are the addresses of whoever sent the mail that it may answer, in their normal form; `subject` is that mail's
+    once it is known, for what only a machine puts before it.
+    """
     if message.is_draft:
         return Judgement(Nature.OWN, "a draft")
-    if {message.address.casefold(), message.sender.casefold()} & own:
+    if {normal_form(message.address), normal_form(message.sender)} & own:
         return Judgement(Nature.OWN, "written by the sender")
     if _has(message, ALERT_HEADER):
         return Judgement(Nature.OWN, "an alert of this service")
     if reason := _bounce(message):
         return Judgement(Nature.BOUNCE, reason)
-    if reason := _automatic(message):
+    if reason := _automatic(message) or ("" if subject is None else _titled(message, subject)):
         return Judgement(Nature.AUTOMATIC, reason)
     return Judgement(Nature.REPLY)
+
+
+def may_return(message: Incoming, judged: Judgement) -> bool:
+    """Return whether a message may hold a mail that it returns, although its header names none: a bounce, and whatever
+    else came from no return path and answers nothing."""
+    return judged.nature is Nature.BOUNCE or (
+        judged.nature is Nature.AUTOMATIC and _returns_nowhere(message) and not references(message)
+    )
 
 
 def references(message: Incoming) -> tuple[str, ...]:
@@ -109,22 +126,35 @@ def identity(message: Incoming) -> str:
 
 def _bounce(message: Incoming) -> str:
     kind, parameter = _content_type(message)
-    if kind == "multipart/report" and parameter == "delivery-status":
+    if kind == "multipart/report" and parameter in {"delivery-status", ""}:
         return "a delivery status report"
     if "report" in message.item.casefold() and message.item.casefold().endswith(".ndr"):
         return "a non-delivery report"
     if _has(message, "x-ms-exchange-message-is-ndr"):
         return "a non-delivery report"
-    automatic = _returns_nowhere(message) or _auto_submitted(message) != ""
-    if automatic and _has(message, "x-failed-recipients"):
+    if _has(message, "x-failed-recipients"):
         return "names failed recipients"
     local = message.address.casefold().partition("@")[0]
     # Exchange's own sender of reports is "MicrosoftExchange" and the organization's guid ([MS-OXCMAIL] 2.2.3.8).
-    if local == "mailer-daemon" or re.fullmatch(r"microsoftexchange[0-9a-f]{32}", local):
+    if local in _DAEMONS or re.fullmatch(r"microsoftexchange[0-9a-f]{32}", local):
         return "sent by the mail system"
-    if local == "postmaster" and automatic:
+    automatic = _returns_nowhere(message) or _auto_submitted(message) != ""
+    failure = behind_title(message.subject, FAILURES) is not None
+    if not message.address and (failure or message.name.strip(" <>").casefold() in _DAEMONS):
+        return "sent by the mail system"
+    if local in _POSTMASTERS and (automatic or failure):
         return "sent by the postmaster"
-    return ""
+    return "a failed delivery, returned to nobody" if failure and automatic else ""
+
+
+_DAEMONS = frozenset({
+    "mailer-daemon", "mailer daemon", "mailerdaemon", "mailer_daemon", "mail-daemon", "maildaemon", "mdaemon",
+    "mail.delivery.system", "mail delivery system", "mail delivery subsystem", "mail delivery service",
+    "mail administrator", "system administrator",
+})  # fmt: skip
+"""Local parts, and names beside no address, of what writes bounces and nothing else."""
+_POSTMASTERS = frozenset({"postmaster", "post_master", "post-master", "bounce", "bounces", "noreply", "no-reply"})
+"""Local parts of people and of what writes bounces."""
 
 
 def _automatic(message: Incoming) -> str:
@@ -135,39 +165,74 @@ def _automatic(message: Incoming) -> str:
         return reason
     if kind == "text/calendar" and parameter == "reply":
         return "calendar response"
-    if _auto_submitted(message):
-        return "automatic reply"
-    if any(value not in {"no", "false"} for name in _RESPONDERS for value in _words(message, name)):
-        return "automatic reply"
-    if any("auto_reply" in value or "auto-reply" in value for value in _words(message, "precedence", "x-precedence")):
+    if _auto_submitted(message) or _says_responder(message):
         return "automatic reply"
     if _has(message, "x-ms-exchange-generated-message-source"):
         return "automatic reply"
     if _returns_nowhere(message):
         return "automatic reply (no return path)"
-    if message.subject.lstrip(" [*").casefold().startswith(_AUTOMATIC_SUBJECTS) and _looks_bulk(message):
+    rest = behind_title(message.subject, AUTOMATIC)
+    if rest is not None and _looks_bulk(message, set_off=is_set_off(rest)):
         return "automatic reply"
     return ""
 
 
-_RESPONDERS = (
-    "x-autoreply", "x-auto-reply", "x-autorespond", "x-autoresponder", "x-autogenerated", "x-mail-autoreply",
-    "x-autoreply-from", "x-autoresponse",
-)  # fmt: skip
-"""Headers by which mail systems mark what nobody wrote, each with many users and no meaning otherwise."""
+def _titled(message: Incoming, subject: str) -> str:
+    """Return what the subject of a message says where it is a machine's title and `subject` behind it, no more.
 
-_AUTOMATIC_SUBJECTS = (
-    "automatic reply", "automatic response", "automated reply", "automated response", "auto reply", "auto-reply",
-    "autoreply", "auto response", "auto-response", "autoresponse", "auto:", "out of office", "out of the office",
-    "vacation reply", "automatische antwort", "abwesenheitsnotiz", "abwesend", "réponse automatique",
-    "absence du bureau",
-    "respuesta automática", "fuera de la oficina", "fuera de oficina", "risposta automatica", "fuori sede",
-    "resposta automática", "automatisch antwoord", "afwezig", "autosvar", "automatisk svar", "automatiskt svar",
-    "frånvaro", "automaattinen vastaus", "poissa", "automatická odpověď", "automatická odpoveď", "autoodpowiedź",
-    "odpowiedź automatyczna", "automatikus válasz", "răspuns automat", "автоматический ответ", "автоответ",
-    "αυτόματη απάντηση", "otomatik yanıt", "自動回覆", "自动答复", "自動応答", "자동 회신", "رد تلقائي", "מענה אוטומטי",
-)  # fmt: skip
-"""How automatic replies are titled in the languages of Outlook and Gmail. Evidence only beside a header's."""
+    Exchange answers so without a header that says it. Who answers such an answer has a ``Re:`` before it, and who
+    writes of being away writes something else behind it.
+    """
+    for titles, reason in (
+        (AUTOMATIC, "automatic reply (by its subject)"),
+        (FAILURES, "not delivered (by its subject)"),
+    ):
+        rest = behind_title(message.subject, titles)
+        if rest is not None and names(rest, subject):
+            return reason
+    return ""
+
+
+_NOT = frozenset({"no", "false", "0", "off", "none", "disabled"})
+_RESPONDERS = ("autorepl", "autorespon", "vacation", "outofoffice")
+"""What is in the names of headers by which mail systems mark what nobody wrote, hyphens aside: X-Autoreply,
+X-Auto-Reply-From, X-Autorespond, X-Mail-Autoreply, X-Amazon-Auto-Reply, X-MDAutoResponder, ..."""
+_REQUESTS = ("suppress", "prevent", "noauto", "disable", "ignore", "skip", "loop", "allow")
+"""What is in the names of those by which mail asks for no such answer."""
+_RESPONDING = re.compile(r"\b(?:vacation|auto-?respon|auto-?repl|gnarwl|mailbot|kana response)")
+"""What programs that answer call themselves in X-Mailer or User-Agent."""
+_REDIRECTED = frozenset({"forward", "group", "mirror", "redirect"})
+"""What CommuniGate Pro writes into X-Autogenerated where its rules pass on what somebody wrote."""
+
+
+def _says_responder(message: Incoming) -> bool:
+    """Return whether a header says that a program answered, in one of the ways that programs have."""
+    if any(value not in _NOT for name in _responders(message) for value in _words(message, name)):
+        return True
+    marks = {value.replace("-", "_") for value in _words(message, "precedence", "x-precedence", "preference")}
+    return (
+        any("auto_reply" in value or "autoreply" in value for value in marks)
+        or any(value not in _NOT | _REDIRECTED for value in _words(message, "x-autogenerated"))
+        or any(value not in _NOT for value in _words(message, "x-fc-machinegenerated"))  # FirstClass
+        # iCloud writes the header for what its rules move, too.
+        or any(value.startswith("vacation") for value in _words(message, "x-apple-action"))
+        or any("kind=vacation" in value for value in _words(message, "x-apple-criteria"))
+        or any("autorespon" in value for value in _words(message, "x-post-messageclass"))  # Mailtraq
+        # qmail; what has an at sign is somebody's address.
+        or any(value.startswith("autorespon") and "@" not in value for value in _words(message, "delivered-to"))
+        or any("auto_respon" in value.replace("-", "_") for value in _words(message, "x-uv-mailing"))  # UserVoice
+        or any(_RESPONDING.search(value) is not None for value in _words(message, "x-mailer", "user-agent"))
+    )  # fmt: skip
+
+
+def _responders(message: Incoming) -> set[str]:
+    names = {given.strip().casefold() for given, _ in message.headers[:MAX_HEADERS]}
+    bare = {name: name.replace("-", "").replace("_", "") for name in names if name.startswith("x-") and len(name) < 100}
+    return {
+        name
+        for name, joined in bare.items()
+        if any(word in joined for word in _RESPONDERS) and not any(word in joined for word in _REQUESTS)
+    }
 
 
 def _automatic_item(item: str) -> str:
@@ -188,18 +253,22 @@ def _auto_submitted(message: Incoming) -> str:
 
 
 def _returns_nowhere(message: Incoming) -> bool:
-    """Return whether the envelope had the null reverse-path (RFC 5321 section 4.5.5)."""
-    return any("".join(value.split()) == "<>" for value in _values(message, "return-path"))
+    """Return whether the envelope had the null reverse-path (RFC 5321 section 4.5.5), as deliverers write it."""
+    paths = ("".join(value.split()).strip("<>").casefold() for value in _values(message, "return-path"))
+    return any(path in {"", "#@[]", "mailer-daemon"} or path.startswith("mailer-daemon@") for path in paths)
 
 
-def _looks_bulk(message: Incoming) -> bool:
+def _looks_bulk(message: Incoming, *, set_off: bool) -> bool:
     """Return whether a header makes an automatic-looking subject believable; each alone proves nothing.
 
-    Mailing lists write Precedence too, and redirecting rules leave their mark on people's mail.
+    Mailing lists write Precedence too; Outlook writes X-Auto-Response-Suppress into people's mail, and redirecting
+    rules leave their mark on it: beside those, the title has to be set off from what follows.
     """
+    bulk = set(_words(message, "precedence", "x-precedence", "preference"))
+    if bulk & {"bulk", "junk"}:
+        return True
     marks = ("x-auto-response-suppress", "x-ms-exchange-inbox-rules-loop")
-    bulk = any(value in {"bulk", "junk", "list"} for value in _words(message, "precedence", "x-precedence"))
-    return bulk or any(_has(message, name) for name in marks)
+    return set_off and ("list" in bulk or any(_has(message, name) for name in marks))
 
 
 def _content_type(message: Incoming) -> tuple[str, str]:

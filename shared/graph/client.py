@@ -157,6 +157,9 @@ async def read_start(tenant: str, wanted: "RequestInformation", most: int) -> by
     """
     client = await graph_client(tenant)
     http = _clients[asyncio.get_running_loop(), tenant][1]
+    # The SDK's own calls set it; turning a request into one of httpx does not, and finds it only where a call before
+    # left it behind.
+    wanted.path_parameters["baseurl"] = client.request_adapter.base_url
     async with contextlib.aclosing(
         await http.send(await client.request_adapter.convert_to_native_async(wanted), stream=True)
     ) as response:

@@ -24,7 +24,7 @@ EMAIL_ID_PROPERTY = "String {6f1b1b52-5c0b-4a5e-9d27-0f6a6c2f9a11} Name EmailEng
 SMALL_ATTACHMENT = 3_000_000
 """Bytes from which an attachment needs an upload session (learn.microsoft.com/graph/outlook-large-attachments)."""
 
-_STATE = ["id", "conversationId", "internetMessageId", "isDraft", "parentFolderId", "sentDateTime", "from"]
+_STATE = ["id", "conversationId", "internetMessageId", "isDraft", "parentFolderId", "sentDateTime", "from", "sender"]
 _UPLOAD_RANGE = 12 * 320 * 1024
 """Bytes of one range: under 4 MB and, as OneDrive wants it, a multiple of 320 KiB."""
 
@@ -63,7 +63,8 @@ class Notice:
 
 @dataclass(frozen=True, slots=True)
 class MessageState:
-    """What Graph says of a message; `sent_at` is None or in UTC, `sender` is the address in From, "" where none is."""
+    """What Graph says of a message; `sent_at` is None or in UTC, `sender` is the address in From and `submitter` that
+    in Sender, "" where none is."""
 
     id: str
     conversation: str
@@ -72,6 +73,7 @@ class MessageState:
     folder: str
     sent_at: datetime | None
     sender: str
+    submitter: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -276,7 +278,6 @@ def _recipients(mailboxes: Sequence[Mailbox]) -> "list[Recipient]":
 def _state(message: "Message | None") -> MessageState:
     if message is None or not message.id:
         raise Unreachable(0, "UnreadableAnswer")
-    author = message.from_.email_address if message.from_ else None
     return MessageState(
         id=message.id,
         conversation=message.conversation_id or "",
@@ -284,5 +285,11 @@ def _state(message: "Message | None") -> MessageState:
         is_draft=bool(message.is_draft),
         folder=message.parent_folder_id or "",
         sent_at=message.sent_date_time,
-        sender=(author.address if author else None) or "",
+        sender=_address(message.from_),
+        submitter=_address(message.sender),
     )
+
+
+def _address(recipient: "Recipient | None") -> str:
+    held = recipient.email_address if recipient else None
+    return (held.address if held else None) or ""

@@ -21,14 +21,18 @@ if TYPE_CHECKING:
 LIFETIME = timedelta(minutes=10_080)
 """The longest that a subscription to messages may last."""
 PAGE_SIZE = 50
+MAX_FOLDERS = 10_000
+"""How many mailboxes' Sent Items a process remembers; what it came to know first is forgotten first."""
 
 _MESSAGE_CLASS = "String 0x001A"
 """PidTagMessageClass ([MS-OXPROPS] 2.799): what Outlook takes the message for."""
 _ENVELOPE = [
     "id", "internetMessageId", "subject", "from", "sender", "conversationId", "receivedDateTime", "isDraft",
-    "internetMessageHeaders",
+    "parentFolderId", "internetMessageHeaders",
 ]  # fmt: skip
 _EXPAND = [f"singleValueExtendedProperties($filter=id eq '{_MESSAGE_CLASS}')"]
+
+_sent_items: dict[tuple[str, str], str] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +107,37 @@ async def get_incoming(tenant: str, user: str, message: str) -> Incoming | None:
     """Return a message without its text, or None where the mailbox has it no more."""
     found = await _get_message(tenant, user, message, _ENVELOPE, _EXPAND)
     return _incoming(found) if found else None
+
+
+async def sent_items(tenant: str, user: str) -> str:
+    """Return the id of a user's Sent Items, "" where there is none; asked for once in the life of a process.
+
+    Ids of folders are the same with immutable ids and without (learn.microsoft.com/graph/outlook-immutable-id).
+    """
+    if (tenant, user) not in _sent_items:
+        folder = await _sent_items_id(tenant, user)
+        if len(_sent_items) >= MAX_FOLDERS:
+            _sent_items.pop(next(iter(_sent_items)))
+        _sent_items[tenant, user] = folder
+    return _sent_items[tenant, user]
+
+
+async def _sent_items_id(tenant: str, user: str) -> str:
+    client = await graph_client(tenant)
+    from kiota_abstractions.base_request_configuration import RequestConfiguration
+    from msgraph.generated.users.item.mail_folders.item.mail_folder_item_request_builder import (
+        MailFolderItemRequestBuilder,
+    )
+
+    parameters = MailFolderItemRequestBuilder.MailFolderItemRequestBuilderGetQueryParameters(select=["id"])
+    folder = client.users.by_user_id(user).mail_folders.by_mail_folder_id("sentitems")
+    try:
+        found = await ask(folder.get(RequestConfiguration(query_parameters=parameters)))
+    except Rejected as error:
+        if error.status == 404:
+            return ""
+        raise
+    return (found.id if found else None) or ""
 
 
 async def received_since(tenant: str, user: str, since: datetime) -> AsyncIterator[list[Incoming]]:
@@ -187,6 +222,7 @@ def _incoming(message: "Message") -> Incoming:
         conversation=message.conversation_id or "",
         received=message.received_date_time or datetime.now(UTC),
         is_draft=bool(message.is_draft),
+        folder=message.parent_folder_id or "",
         item=_item(message),
         headers=tuple((header.name or "", header.value or "") for header in message.internet_message_headers or ()),
     )

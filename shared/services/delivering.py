@@ -233,6 +233,7 @@ async def _record_draft(claim: Claim, state: mail.MessageState) -> None:
         "_draft": state.id,
         "_conversation": state.conversation,
         "messageid": state.internet_id,
+        "_authors": _authors(state),
         "_attached": None,
     }
     try:
@@ -322,6 +323,7 @@ async def _finish(claim: Claim, state: mail.MessageState) -> None:
         "messageid": state.internet_id or claim.email.get("messageid"),
         # Microsoft 365 says which address it sent from; the user's row is what an administrator wrote.
         "sender": state.sender or claim.email.get("sender"),
+        "_authors": _authors(state) or claim.email.get("_authors"),
         "_conversation": state.conversation or claim.email.get("_conversation"),
         "ee_lateby": _seconds_late(claim),
         "_sentbody": None,
@@ -329,6 +331,11 @@ async def _finish(claim: Claim, state: mail.MessageState) -> None:
     await record("sent", claim, changes)
     metrics.SENDS.add(claim.organization.name)
     await _forget_body(claim, body)
+
+
+def _authors(state: mail.MessageState) -> str | None:
+    """Return the addresses that Microsoft 365 sends a message from: often another than the user's sign-in name."""
+    return " ".join(dict.fromkeys(filter(None, (state.sender, state.submitter)))) or None
 
 
 def _seconds_late(claim: Claim) -> int | None:

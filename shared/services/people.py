@@ -4,6 +4,7 @@ import contextlib
 import time
 from datetime import datetime
 
+from shared.engagement.addresses import normal_form
 from shared.storage import records
 from shared.storage.account import Conflict
 from shared.storage.organizations import Organization
@@ -12,6 +13,13 @@ MAX_KNOWN = 50_000
 """How many people a process remembers; who came first is forgotten first."""
 KEPT_SECONDS = 30.0
 """How long it remembers whether somebody is shut out: every process follows within this."""
+
+_OWN_ADDRESSES = (
+    ("systemuser", ("internalemailaddress", "domainname")),
+    ("queue", ("emailaddress",)),
+    ("mailbox", ("address",)),
+)
+"""Where the addresses of an organization's own people and mailboxes are: tables and columns."""
 
 _known: dict[tuple[str, str], tuple[float, bool]] = {}
 """Until when (monotonic seconds) what is known of somebody holds, and whether they are enabled."""
@@ -53,6 +61,20 @@ async def disabled(organization: Organization) -> frozenset[str]:
     """Return the ids of all who are shut out now."""
     found = records.query(organization, "systemuser", "isdisabled eq true", ("RowKey",))
     return frozenset([row["RowKey"] async for page in found for row in page])
+
+
+async def is_colleague(organization: Organization, address: str) -> bool:
+    """Return whether an address, in its normal form, is one of the organization's own: a user's by any of theirs, that
+    of a mailbox that mail was sent from, or a queue's, which several of them write from.
+
+    Reads the tables through, since addresses are written in any case: for what answers a followed mail and comes from
+    nobody whom it went to.
+    """
+    for table, columns in _OWN_ADDRESSES:
+        async for page in records.query(organization, table, select=columns):
+            if any(normal_form(str(row[name])) == address for row in page for name in columns if row.get(name)):
+                return True
+    return False
 
 
 async def _is_enabled(organization: Organization, user: str, name: str, address: str, now: datetime) -> bool:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from shared.engagement.addresses import normal_form
 from shared.engagement.incoming import Incoming, identity, references
 from shared.engagement.times import iso_seconds, milliseconds
 from shared.graph.mailbox import Content, Party
@@ -106,7 +107,7 @@ def _party_rows(received: ReceivedEmail, known: Mapping[str, Mapping[str, Any]])
 
 
 def _party_row(id: str, at: int, mask: int, party: Party, known: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
-    record = known.get(party.address.casefold(), {})
+    record = known.get(normal_form(party.address), {})
     return {
         "PartitionKey": id,
         "RowKey": f"party:{at:03d}",
@@ -121,4 +122,4 @@ def _party_row(id: str, at: int, mask: int, party: Party, known: Mapping[str, Ma
 
 def _known_parties(parties: tuple[Entity, ...]) -> dict[str, Entity]:
     """Return who is who by address: the records that the answered email named."""
-    return {str(party["addressused"]).casefold(): party for party in parties if party.get("addressused")}
+    return {normal_form(str(party["addressused"])): party for party in parties if party.get("addressused")}

@@ -2,7 +2,8 @@
 
 A reply is an interaction of type 3 and a received email beside it. Automatic replies and bounces are interactions too,
 labelled Machine, and do not count. ``replycount`` is recomputed from all of an email's replies: a message may be seen
-any number of times. Of a message that answers no followed mail nothing is kept.
+any number of times. Nothing is kept of a message that answers no followed mail, nor of what the seller's own side
+writes.
 """
 
 import logging
@@ -11,13 +12,23 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from shared.engagement import figures
+from shared.engagement.addresses import normal_form
 from shared.engagement.delivery_reports import MAX_MIME, DeliveryReport, read_delivery_report, returned_ids
-from shared.engagement.incoming import Incoming, Judgement, Nature, identity, judge, message_ids, references
+from shared.engagement.incoming import (
+    Incoming,
+    Judgement,
+    Nature,
+    identity,
+    judge,
+    may_return,
+    message_ids,
+    references,
+)
 from shared.engagement.labels import Label
 from shared.engagement.options import REPLY
 from shared.engagement.times import iso_seconds, milliseconds, parse_iso
 from shared.graph import mailbox as graph
-from shared.services import alerting
+from shared.services import alerting, people
 from shared.services.folding import interaction_id
 from shared.services.long_work import in_turn
 from shared.services.received import ReceivedEmail, forget_received, save_received
@@ -47,19 +58,19 @@ async def take_message(
     """
     if not organization.settings["isemailmonitoringallowed"]:
         return
-    judged = judge(message, frozenset({address.casefold()}))
+    judged = judge(message, frozenset({normal_form(address)}))
     if judged.nature is Nature.OWN:
         return
     mime = b""
-    if judged.nature is Nature.BOUNCE:
+    if may_return(message, judged):
         mime = await graph.get_mime(organization.tenant, mailbox, message.id, MAX_MIME)
-    found = await _answered(organization, message, (*returned_ids(mime), *references(message)))
+    returned = returned_ids(mime)
+    found = await _answered(organization, message, (*returned, *references(message)))
     if found is None:
         return
     email, method = found
-    if judge(message, _senders(email)).nature is Nature.OWN or email.get("messageid") in message_ids(
-        message.message_id
-    ):
+    judged = judge(message, _senders(email), str(email.get("subject") or ""))
+    if judged.nature is Nature.OWN or email.get("messageid") in message_ids(message.message_id):
         return
     email_id = email["PartitionKey"]
     row_key = emails.interaction_key(milliseconds(message.received), f"reply-{identity(message)}")
@@ -67,6 +78,10 @@ async def take_message(
         if email.get(alerting.state_column("reply")) == "raise":
             await alerting.settle_reply(organization, email_id, now)
         return
+    if await _from_own_side(organization, mailbox, email_id, message, judged):
+        return
+    if judged.nature is Nature.AUTOMATIC and email.get("messageid") in returned:
+        judged = Judgement(Nature.BOUNCE, "returns the mail")
     if judged.nature is not Nature.REPLY:
         # Only what is known to answer one of ours is read through, and recipients do not wait for it.
         report = await in_turn(read_delivery_report, mime) if mime else DeliveryReport()
@@ -110,7 +125,33 @@ def _sent(email: Mapping[str, Any]) -> str:
 
 
 def _senders(email: Mapping[str, Any]) -> frozenset[str]:
-    return frozenset(str(email[name]).casefold() for name in ("sender", "_mailbox", "_signin") if email.get(name))
+    """Return the addresses of whoever sent an email: as written down, and those that Microsoft 365 sent it from."""
+    known = [str(email.get(name) or "") for name in ("sender", "_mailbox", "_signin")]
+    return frozenset(normal_form(one) for one in (*known, *str(email.get("_authors") or "").split()) if one)
+
+
+async def _from_own_side(
+    organization: Organization, mailbox: str, email_id: str, message: Incoming, judged: Judgement
+) -> bool:
+    """Return whether a message is the seller's, under whatever address, or a colleague's whom the mail did not go to.
+
+    What lies in Sent Items was sent from there. A bounce is about the mail, whoever's server wrote it.
+    """
+    if message.folder and message.folder == await graph.sent_items(organization.tenant, mailbox):
+        return True
+    if judged.nature is Nature.BOUNCE:
+        return False
+    partition = await emails.read_partition(organization, email_id)
+    author = normal_form(message.address)
+    if partition is None or _party(partition, author) is not None:
+        return False
+    return await people.is_colleague(organization, author)
+
+
+def _party(partition: EmailPartition, address: str) -> Entity | None:
+    """Return whom an email was sent to at an address in its normal form, or None."""
+    to = (party for party in partition.parties if normal_form(str(party.get("addressused", ""))) == address)
+    return next(to, None)
 
 
 async def _record(
@@ -151,9 +192,7 @@ def _interaction(
 ) -> dict[str, Any]:
     email_id = partition.email["PartitionKey"]
     at = milliseconds(message.received)
-    address = columns["emailaddress"].casefold()
-    recipients = (party for party in partition.parties if str(party.get("addressused", "")).casefold() == address)
-    party = next(recipients, None)
+    party = _party(partition, normal_form(columns["emailaddress"]))
     reason = columns["ee_labelreason"]
     if columns["ee_label"] == Label.PERSON and party is None:
         reason += "; not among the recipients"

@@ -16,6 +16,7 @@ import subprocess
 import sys
 import threading
 import time
+import uuid
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
@@ -1157,6 +1158,33 @@ class TestWorld:
         assert (recipient["Final-Recipient"], recipient["Action"]) == (f"rfc822;{CUSTOMER}", "failed")
         assert mail["In-Reply-To"] == message["internetMessageId"]
 
+    @pytest.mark.parametrize("route", ["reply", "bounce"])
+    def test_a_whole_message_arrives_as_it_is(self, graph: httpx.Client, anyone: httpx.Client, route: str) -> None:
+        message = sent(graph)
+        raw = (
+            b"Return-Path: <>\r\nReceived: from mx\r\n\tby mail; today\r\n"
+            b"From: =?utf-8?q?M=C3=BCller?= <ma@mx.example>\r\n"
+            b"To: nobody@mx.example\r\nSubject: =?utf-8?b?R3LDvMOfZQ==?=\r\nMessage-ID: <report-%s@mx.example>\r\n"
+            b"In-Reply-To: %s\r\nContent-Type: text/plain; charset=iso-8859-1\r\n\r\nZ\xfcge\r\n.\r\n"
+        ) % (uuid.uuid4().hex.encode(), message["internetMessageId"].encode())
+        body = {"messageId": message["internetMessageId"], "mime": base64.b64encode(raw).decode()}
+        answer = anyone.post(f"/local/mailboxes/{CUSTOMER}/{route}", json=body)
+        assert answer.status_code == 201, answer.text
+        found = self.received(graph, answer)
+        assert found["from"]["emailAddress"] == {"name": "M\u00fcller", "address": "ma@mx.example"}
+        assert (found["subject"], found["body"]["content"]) == ("Gr\u00fc\u00dfe", "Z\u00fcge\r\n.\r\n")
+        assert found["conversationId"] == message["conversationId"]
+        shown = [(entry["name"], entry["value"]) for entry in found["internetMessageHeaders"]]
+        assert shown[:2] == [("Return-Path", "<>"), ("Received", "from mx\tby mail; today")]
+        assert ("Content-Type", "text/plain; charset=iso-8859-1") in shown
+        assert graph.get(f"{USER}/messages/{found['id']}/$value").content == raw
+
+    def test_a_message_without_any_header_arrives_too(self, graph: httpx.Client, anyone: httpx.Client) -> None:
+        sent(graph)
+        body = {"messageId": arrived(anyone)[0]["id"], "mime": base64.b64encode(b"\r\nlost\r\n").decode()}
+        found = self.received(graph, anyone.post(f"/local/mailboxes/{CUSTOMER}/bounce", json=body))
+        assert (found["subject"], found["internetMessageHeaders"]) == ("", [])
+
     @pytest.mark.parametrize(
         ("path", "body", "status"),
         [
@@ -1170,6 +1198,10 @@ class TestWorld:
             ("mailboxes/a@b.example/reply", {"messageId": "a", "body": "x", "headers": {"A": "1\r\nB: 2"}}, 400),
             ("mailboxes/a@b.example/reply", {"messageId": "a", "body": "x", "colour": "red"}, 400),
             ("mailboxes/a@b.example/reply", [], 400),
+            ("mailboxes/a@b.example/reply", {"messageId": "a", "mime": "no base64"}, 400),
+            ("mailboxes/a@b.example/bounce", {"messageId": "a", "mime": 5}, 400),
+            ("mailboxes/a@b.example/reply", {"messageId": "a", "mime": "YQ==", "body": "x"}, 400),
+            ("mailboxes/a@b.example/reply", {"messageId": "none", "mime": "YQ=="}, 404),
             ("faults", {"status": 500}, 400),
             ("faults", {"match": "x"}, 400),
             ("faults", {"match": "x", "status": "broken"}, 400),
@@ -1320,7 +1352,7 @@ class TestRobustness:
             f"{USER}/drive/root:/a.txt:/createUploadSession": ("item", "fileSize"),
             f"{USER}/drive/root:/a.txt:/createLink": ("type", "scope", "expirationDateTime"),
             "/v1.0/subscriptions": ("changeType", "notificationUrl", "resource", "expirationDateTime", "clientState"),
-            f"/local/mailboxes/{CUSTOMER}/reply": ("messageId", "body", "headers"),
+            f"/local/mailboxes/{CUSTOMER}/reply": ("messageId", "body", "headers", "mime"),
             "/local/faults": ("match", "status", "count", "delay", "retryAfter", "after", "code"),
         }
         path = data.draw(st.sampled_from(sorted(places)))

@@ -1,6 +1,7 @@
 """What comes back by mail, from the recipient's reply to the interaction: real tables, queues and HTTP."""
 
 import asyncio
+import uuid
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
@@ -10,6 +11,7 @@ import pytest
 from shared.engagement.delivery_reports import MAX_MIME
 from shared.engagement.notifications import MAX_BODY, client_state, read_client_state
 from shared.graph import mailbox as graph
+from shared.graph.client import close_clients
 from shared.graph.mailbox import LIFETIME
 from shared.services import alerting, mailboxes, replying
 from shared.services.alerting import card_of
@@ -204,6 +206,11 @@ async def test_of_a_bounce_no_more_is_fetched_than_is_read(world):
     assert await graph.get_mime(*place[:2], "AAkGone=", 100) == b""
 
 
+async def test_a_bounce_can_be_the_first_that_a_process_asks_for(world):
+    await close_clients()
+    assert await graph.get_mime(world.organization.tenant, SELLER.id, "AAkGone=", 100) == b""
+
+
 async def test_what_a_bounce_says_is_not_read_where_it_answers_none_of_ours(world, monkeypatch):
     read = []
 
@@ -239,6 +246,124 @@ async def test_what_a_colleague_s_copy_of_the_mail_says_is_no_reply(world):
     )
     await world.catch_up()
     assert await world.replies(email_id) == []
+
+
+async def test_what_lies_in_sent_items_is_the_sellers_under_any_address(world, monkeypatch):
+    email_id = await world.send()
+    folders = f"/v1.0/users/{SELLER.id}/mailFolders"
+    sent, inbox = [(await world.call("GET", f"{folders}/{name}"))["id"] for name in ("sentitems", "inbox")]
+    assert await graph.sent_items(TENANT.id, SELLER.id) == sent
+    # Nobody can send as an alias here: the folder in which it arrives is taken for Sent Items instead.
+    monkeypatch.setitem(graph._sent_items, (TENANT.id, SELLER.id), inbox)
+    await world.reply(email_id, "One more thought", From="Sella Seller <sales.team@contoso.example>")
+    await world.catch_up()
+    assert await world.replies(email_id) == []
+    assert await world.received() == []
+
+
+async def test_sent_items_are_asked_for_once(world):
+    email_id = await world.send()
+    graph._sent_items.clear()
+    await world.call("DELETE", "/local/requests")
+    for _ in range(3):
+        await world.reply(email_id)
+    await world.catch_up()
+    calls = (await world.call("GET", "/local/requests"))["value"]
+    assert len([call for call in calls if "mailFolders" in call["path"]]) == 1
+    assert len(await world.replies(email_id)) == 3
+
+
+async def test_the_addresses_that_microsoft_365_sent_it_from_are_the_sellers(world):
+    email_id = await world.send()
+    email = (await world.email(email_id)).email
+    await emails.commit(world.organization, email, {"_authors": "s.seller@contoso.example office@contoso.example"})
+    await world.reply(email_id, From="Sella <S.Seller@contoso.example>")
+    await world.reply(email_id, From="Office <office@contoso.example>")
+    await world.catch_up()
+    assert await world.replies(email_id) == []
+
+
+@pytest.mark.parametrize(
+    ("table", "column"),
+    [("systemuser", "internalemailaddress"), ("systemuser", "domainname"), ("queue", "emailaddress")],
+)
+async def test_what_a_colleague_answers_whom_the_seller_forwarded_it_to_is_no_reply(world, table, column):
+    colleague = f"{uuid.uuid4().hex[:8]}@M\u00fcnchen.example"
+    await records.insert(world.organization, table, str(uuid.uuid4()), {column: colleague.title()})
+    email_id = await world.send()
+    forwarded = "<forwarded@contoso.example>"
+    thread = {"In_Reply_To": forwarded, "References": f"{world.marks[email_id]} {forwarded}"}
+    ascii_form = colleague.replace("M\u00fcnchen", "xn--mnchen-3ya")
+    await world.reply(email_id, From=f"A Colleague <{ascii_form}>", To=SELLER.address, **thread)
+    await world.reply(email_id, From=f"A Colleague <{colleague}>", Auto_Submitted="auto-replied", **thread)
+    await world.catch_up()
+    assert await world.replies(email_id) == []
+    assert await world.received() == []
+    assert (await world.email(email_id)).email["replycount"] == 0
+
+
+async def test_a_colleague_whom_the_mail_went_to_may_answer_it(world):
+    email_id = await world.send(to=MANAGER.address)
+    await records.insert(world.organization, "systemuser", MANAGER.id, {"internalemailaddress": MANAGER.address})
+    await world.reply(email_id, address=MANAGER.address)
+    await world.catch_up()
+    [interaction] = await world.replies(email_id)
+    assert interaction["ee_labelreason"] == "wrote back"
+
+
+async def test_a_recipient_who_answers_from_the_ascii_form_of_a_domain_is_that_recipient(world):
+    ann = "ann@m\u00fcnchen.example"
+    email_id = await world.send(to=ann)
+    await world.reply(email_id, address=ann, From="Ann <ANN@xn--mnchen-3ya.example>")
+    await world.catch_up()
+    [interaction] = await world.replies(email_id)
+    party = (await world.email(email_id)).parties[1]
+    assert (interaction["interactionpartyid"], interaction["ee_labelreason"]) == (party["partyid"], "wrote back")
+    received = await world.email(interaction["emailinteractionreplyid"])
+    assert received.parties[0]["partyid"] == party["partyid"]
+
+
+async def test_a_customer_who_forwards_the_mail_with_the_seller_in_copy_wrote_back(world):
+    email_id = await world.send()
+    await world.reply(
+        email_id, "Bob, what do you say?", Subject="FW: Our offer", To="bob@northwind.example", Cc=SELLER.address
+    )
+    await world.catch_up()
+    [interaction] = await world.replies(email_id)
+    assert (interaction["ee_label"], interaction["ee_labelreason"]) == (0, "wrote back")
+    assert (await world.email(email_id)).email["replycount"] == 1
+
+
+async def test_exchange_s_answer_without_a_header_is_known_by_our_own_subject(world):
+    email_id = await world.send()
+    await world.reply(email_id, "I am away.", Subject="Automatic reply: Our offer")
+    await world.reply(email_id, "Are you back?", Subject="Re: Automatic reply: Our offer")
+    await world.catch_up()
+    labels = {row["ee_labelreason"]: row["ee_label"] for row in await world.replies(email_id)}
+    assert labels == {"automatic reply (by its subject)": 2, "wrote back": 0}
+    assert (await world.email(email_id)).email["replycount"] == 1
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        "From: MAILER-DAEMON@mx.example\r\nSubject: failure notice\r\n",
+        "From: sysadmin@mx.example\r\nReturn-Path: <>\r\nSubject: About your message\r\n",
+    ],
+)
+async def test_a_bounce_in_plain_text_is_found_by_the_mail_that_it_returns(world, header):
+    email_id = await world.send()
+    text = (
+        f"{header}\r\n<{ANN}>:\r\n550 5.1.1 no such user\r\n\r\n--- Below is a copy.\r\n\r\n"
+        f"Subject: Our offer\r\nMessage-ID: {world.marks[email_id]}\r\n"
+    )
+    await world.arrive(email_id, text)
+    await world.catch_up()
+    [interaction] = await world.replies(email_id)
+    assert interaction["ee_labelreason"] == "not delivered: 550 5.1.1 no such user"
+    assert (interaction["ee_label"], interaction["emailaddress"]) == (2, ANN)
+    assert interaction["interactionpartyid"] == (await world.email(email_id)).parties[1]["partyid"]
+    assert (await world.email(email_id)).email["replycount"] == 0
 
 
 @pytest.mark.parametrize("about", ["mail that is not followed", "mail of an organization that switched following off"])

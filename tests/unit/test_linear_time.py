@@ -202,7 +202,7 @@ def header(name: str, piece: str) -> Callable[[int], Any]:
 
 
 def both(message: Any) -> None:
-    judge(message, SELLER)
+    judge(message, SELLER, message.subject)
     references(message)
     identity(message)
 
@@ -320,7 +320,14 @@ FUNCTIONS: dict[str, tuple[Callable[[Any], object], list[Callable[[int], Any]]]]
             *(header("references", piece) for piece in ("<", "<a>", "a@", "<a", ",")),
             *(header("in-reply-to", piece) for piece in ("<a>", "\r\n")),
             *(header("content-type", piece) for piece in ("method ", "method=", "(", "(a)", "report-type")),
+            *(header("return-path", piece) for piece in ("<", " ", "mailer-daemon")),
+            *(header("x-mailer", piece) for piece in ("auto-", "vacatio", "kana ")),
+            *(
+                lambda size, piece=piece: replace(REPLY, subject=piece * (size // len(piece)))
+                for piece in ("[a]", "auto reply: ", "re: ", "re[1]: ", "undeliverable ", MARKS, "to")
+            ),
             lambda size: replace(REPLY, headers=(("auto-submitted", "no"),) * size),
+            lambda size: replace(REPLY, headers=(("x-auto" * size, "no"),)),
             lambda size: replace(REPLY, message_id="<a>" * size, subject="[" * size),
         ],
     ),
@@ -339,6 +346,23 @@ FUNCTIONS: dict[str, tuple[Callable[[Any], object], list[Callable[[int], Any]]]]
             mime(b"Content-Type: x;", b"boundary "),
             mime(b"", b"Content-Type: message/rfc822\n\n"),
             mime(b"Content-Type: multipart/mixed; boundary=b\n\n", b"--b\n\n"),
+            *(
+                mime(b"", piece)
+                for piece in (b"message-id", b"message-id <", b"Message-ID: <a@b>\n", b"message-id a@", b"&lt;")
+            ),
+            mime(b"message-id", b"<a@"),
+            mime(b"message-id", b" \n"),
+            mime(b"", b"Content-Transfer-Encoding: base64\n"),
+            mime(b"", b"Content-Transfer-Encoding: base64\n\nTWVz\n--b\n"),
+            mime(b"Content-Transfer-Encoding: base64\n\n", b"TWVz\n"),
+            mime(b"Content-Transfer-Encoding: quoted-printable\n\n", b"=\n"),
+            mime(b"Content-Transfer-Encoding: quoted-printable\n\n", b"= \t"),
+            mime(REPORT.replace(b"\n\n", b"\nContent-Transfer-Encoding: base64\n\n"), b"YTogYgo="),
+            mime(REPORT.replace(b"\n\n", b"\nContent-Transfer-Encoding: quoted-printable\n\n"), b"a: b=\n"),
+            mime(REPORT + b"Action: failed\nFinal-Recipient: utf-8;", b"\\x{"),
+            mime(b"\n", b"a" * 900 + b"\n"),
+            mime(b"\n", b" <"),
+            mime(b"\n", b"5.1."),
         ],
     ),
 }
