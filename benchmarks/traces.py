@@ -651,7 +651,7 @@ ACTORS: tuple[tuple[Callable[[Scene], None], float], ...] = (
     (outbound_scanner, 0.04),
     (sender, 0.20),
     (colleague, 0.04),
-    (gmail_proxy_ahead, 0.06),
+    (gmail_proxy_ahead, 0.02),
 )
 
 

@@ -16,6 +16,11 @@ from typing import cast
 
 AT_ONCE = 32
 """Calls in flight for one request."""
+MANY_CALLS = 500
+"""Calls after which a request of a caller asks for much: the largest page that a person looks at makes a fifth."""
+AT_ONCE_OF_MANY = 4
+"""Calls in flight for such a request from then on. Each answer is work on the loop that recipients' hits wait for, and
+they would wait for all that come at once."""
 CALLERS_AT_ONCE = 32
 """Calls in flight for all requests of callers that a process is at: half of its connections (`account.session`)."""
 MAX_CALLS = 100_000
@@ -41,6 +46,11 @@ class _Share:
 
     def give_back(self) -> None:
         self.free += 1
+
+    @property
+    def kept_free(self) -> int:
+        """How many of the places are not for calls side by side: most of them where a request has asked for much."""
+        return AT_ONCE - AT_ONCE_OF_MANY if self.calls is not None and self.calls > MANY_CALLS else 0
 
 
 _share: ContextVar[_Share | None] = ContextVar("share", default=None)
@@ -109,15 +119,16 @@ async def side_by_side[Item, Answer](call: Callable[[Item], Awaitable[Answer]], 
 
     def call_for_help() -> None:
         share.free -= 1
-        helper = asyncio.create_task(work())
+        helper = asyncio.create_task(work(helps=True))
         helper.add_done_callback(lambda _: share.give_back())
         helpers.append(helper)
 
-    async def work() -> None:
-        for index in waiting:
-            if failures:
+    async def work(*, helps: bool = False) -> None:
+        while not failures and not (helps and share.free < share.kept_free):
+            index = next(waiting, None)
+            if index is None:
                 return
-            if share.free and index + 1 < len(items):
+            if share.free > share.kept_free and index + 1 < len(items):
                 call_for_help()
             try:
                 answers[index] = await call(items[index])

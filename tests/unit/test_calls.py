@@ -5,7 +5,17 @@ import asyncio
 import pytest
 
 from shared.storage import calls
-from shared.storage.calls import AT_ONCE, CALLERS_AT_ONCE, Exhausted, of_a_caller, side_by_side, turn, uncounted
+from shared.storage.calls import (
+    AT_ONCE,
+    AT_ONCE_OF_MANY,
+    CALLERS_AT_ONCE,
+    MANY_CALLS,
+    Exhausted,
+    of_a_caller,
+    side_by_side,
+    turn,
+    uncounted,
+)
 
 
 class Crowd:
@@ -113,6 +123,22 @@ async def test_the_requests_of_all_callers_together_leave_half_of_the_connection
     await asyncio.gather(*(request() for _ in range(52)), fold())
     assert (crowd.most, crowd.made) == (CALLERS_AT_ONCE, 5200)
     assert others.most == 100, "who is no caller waits for none"
+
+
+async def test_a_request_that_has_asked_for_much_goes_on_with_few_calls_at_once():
+    crowd = Crowd()
+
+    async def counted(_):
+        async with turn(reading=True):
+            await crowd()
+
+    with of_a_caller():
+        await side_by_side(counted, range(MANY_CALLS))
+        assert crowd.most == AT_ONCE
+        crowd.most = 0
+        await side_by_side(counted, range(MANY_CALLS))
+    assert crowd.made == 2 * MANY_CALLS
+    assert crowd.most == AT_ONCE_OF_MANY
 
 
 async def test_a_request_that_has_made_too_many_calls_reads_no_more_but_ends_what_it_writes(monkeypatch):
