@@ -1,5 +1,6 @@
 """The table of contents: every function of the deployment, recipients first."""
 
+import gc
 import sys
 
 import azure.functions as func
@@ -9,6 +10,8 @@ from shared import logs, telemetry
 
 # How long a thread of pure work may keep the interpreter from the loop that answers recipients (docs/decisions.md).
 sys.setswitchinterval(0.001)
+# What was imported stays: the collector need not look through it again and again while recipients wait.
+gc.freeze()
 logs.redact()
 telemetry.start()
 
