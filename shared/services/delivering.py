@@ -17,7 +17,7 @@ from dataclasses import replace
 from datetime import timedelta
 
 from shared import metrics
-from shared.engagement.options import FAILED, SENDER, SENT
+from shared.engagement.options import FAILED, SENT
 from shared.engagement.refusals import BROKEN, MESSAGE_GONE, UNCERTAIN, UNREACHABLE, why_rejected
 from shared.engagement.times import iso_seconds, milliseconds, parse_iso
 from shared.graph import mail
@@ -173,9 +173,8 @@ async def _carry_out(claim: Claim) -> timedelta | None:
 async def _demand_enabled(claim: Claim) -> None:
     """Raise `_CannotSend` where the sender, or who had the mail sent, has been shut out: what somebody who left once
     scheduled does not go out any more. Asked before anything is made, and again as the last thing before it leaves."""
-    parties = (await _read(claim)).parties
-    senders = [str(row.get("partyid") or "") for row in parties if row["participationtypemask"] == SENDER]
-    for user in filter(None, dict.fromkeys([*senders, str(claim.email.get("_submittedby") or "")])):
+    # The mailbox is that of the sender's own user, named by its id.
+    for user in filter(None, dict.fromkeys((claim.email["_mailbox"], claim.email.get("_submittedby")))):
         try:
             check_enabled(await records.get(claim.organization, "systemuser", user))
         except Refused as error:

@@ -157,7 +157,7 @@ async def test_a_fold_of_a_flood_that_dies_between_any_two_writes_is_made_good(o
     async def dying(self, table, operations):
         if next(calls) == breaks_at:
             raise Unavailable(0, "Killed")
-        await transact(self, table, operations)
+        return await transact(self, table, operations)
 
     partitions = [*await journalled(organization, *rows), *await journalled(organization, *only)]
     with monkeypatch.context() as patch:
